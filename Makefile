@@ -1,0 +1,90 @@
+# Solera: everything a contributor types. `make` alone shows this list.
+#
+# Needs Go, git and make. `make check` also needs a C compiler (the race
+# detector) and fetches its two linters once; `make test-reproducible` uses
+# qemu-aarch64-static when it is installed.
+
+SHELL        := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Linters are pinned tools, not dependencies of the module. The version is part
+# of the file name, so a new pin is a new file and no version check is needed.
+TOOLS       := .tools
+GOFUMPT     := $(TOOLS)/gofumpt-v0.12.0
+STATICCHECK := $(TOOLS)/staticcheck-v0.8.2
+
+PROJECT ?= examples/wine
+
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'
+
+.PHONY: help
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## Build Solera and run the wine project (PROJECT=examples/iris for another).
+	bin/solera -C $(PROJECT) run
+
+.PHONY: build
+build: ## Build bin/solera, one static binary.
+	$(GO_BUILD) -o bin/solera ./cmd/solera
+
+.PHONY: test
+test: ## Run the tests. Needs nothing but Go.
+	CGO_ENABLED=0 go test ./...
+
+.PHONY: check
+check: lint fused race ## Format, vet, staticcheck, architecture, hidden fused arithmetic, race detector.
+
+.PHONY: lint
+lint: $(GOFUMPT) $(STATICCHECK) ## Only the static part of check.
+	@files=$$($(GOFUMPT) -l .); if [ -n "$$files" ]; then \
+		echo "not formatted (run 'make format'):"; echo "$$files"; exit 1; fi
+	go vet ./...
+	GOOS=linux GOARCH=arm64 go vet ./...
+	$(STATICCHECK) ./...
+	go test ./internal/arch ./pipeline/internal/codedigest
+
+.PHONY: format
+format: $(GOFUMPT) ## Format all Go files.
+	$(GOFUMPT) -w .
+
+.PHONY: fused
+fused: ## Look for multiply-adds that the arm64 compiler would fuse by itself.
+	SOLERA_ARCH_FUSED=1 go test -count=1 -run Fused ./internal/arch
+
+.PHONY: race
+race: ## Run the tests under the race detector. Needs a C compiler.
+	CGO_ENABLED=1 go test -race -timeout 20m ./...
+
+.PHONY: bench
+bench: ## Time the engine, beside PyTorch where python3-torch is installed.
+	go run ./bench
+
+.PHONY: generate
+generate: ## Write the generated files again: kernels, code digests.
+	go generate ./...
+	go generate ./pipeline # again: its digests cover what the others wrote
+
+.PHONY: test-reproducible
+test-reproducible: build ## Train wine on every kernel set and core count; the digests must agree.
+	go run ./internal/reproducible
+
+.PHONY: examples
+examples: build ## Run every project in examples/ and check the outcome.
+	examples/check
+
+.PHONY: clean
+clean: ## Remove what was built and the stores of the examples.
+	rm -rf bin dist $(TOOLS) examples/*/.solera
+
+$(GOFUMPT):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(CURDIR)/$(TOOLS) CGO_ENABLED=0 go install mvdan.cc/gofumpt@v0.12.0
+	@mv $(TOOLS)/gofumpt $@
+
+$(STATICCHECK):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(CURDIR)/$(TOOLS) CGO_ENABLED=0 go install honnef.co/go/tools/cmd/staticcheck@v0.8.2
+	@mv $(TOOLS)/staticcheck $@
