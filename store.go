@@ -1,0 +1,117 @@
+package solera
+
+import (
+	"context"
+	"io"
+)
+
+// A Store remembers runs, artifacts, lineage and points. Implementations pass
+// the same suite of tests. All methods may be called by many goroutines and by
+// many processes at once.
+//
+// When Update or Append returns nil, what it wrote is on disk and survives a
+// kill of the process and a loss of power. When it returns an error, or the
+// process dies inside it, nothing of it is visible to anybody.
+type Store interface {
+	// View calls fn with a consistent snapshot: later commits do not show. fn
+	// must not write. View may call fn again when the database asks for a
+	// retry, so fn starts its results afresh.
+	View(ctx context.Context, fn func(Tx) error) error
+
+	// Update calls fn and commits what it wrote if fn returns nil, all or
+	// nothing. fn sees what earlier Updates committed, of every process, and
+	// nobody sees fn's writes before the commit. Update may call fn again when
+	// another writer was faster, so fn has no effects but through its Tx. An
+	// error of fn is returned as it is.
+	Update(ctx context.Context, fn func(Tx) error) error
+
+	Points
+
+	// Close waits for calls under way and releases the store.
+	Close() error
+}
+
+// A Tx is one transaction. It ends when the function that received it returns,
+// and lives under the context that was given to View or Update. It is for one
+// goroutine. Records that do not exist are ErrNotFound.
+type Tx interface {
+	// CreateRun stores a new run. An ID in use is ErrConflict.
+	CreateRun(Run) error
+	// UpdateRun replaces the record of a run. ID, Project and Created stay as
+	// they were.
+	UpdateRun(Run) error
+	Run(RunID) (Run, error)
+	Runs(RunQuery) ([]Run, error)
+
+	Artifact(project, name string) (Artifact, error)
+	Artifacts(project string) ([]Artifact, error) // by name; project "" = all, by project and name
+
+	// CreateVersion stores v as the newest version of its artifact, which it
+	// creates at its first version, and returns v with the Number that it got:
+	// 0, 1, 2 … without gap or repeat, however many write. v.Files, Digest,
+	// Run and Created are stored as given; Aliases are not. A Type other than
+	// the artifact's is ErrConflict.
+	CreateVersion(v Version) (Version, error)
+	// Version returns the version with its files and aliases.
+	Version(VersionID) (Version, error)
+	Versions(VersionQuery) ([]Version, error)
+	// Resolve returns the version that ref names now. ref.Project is not "".
+	Resolve(ref Ref) (VersionID, error)
+	// SetAlias makes alias name the version, and no other of its artifact.
+	// Latest cannot be set: it follows CreateVersion.
+	SetAlias(id VersionID, alias string) error
+	// DeleteAlias forgets an alias; one that is not there is no error.
+	DeleteAlias(project, artifact, alias string) error
+
+	// AddEdge stores an edge between a run and a version that exist. One that
+	// is there already is no error.
+	AddEdge(Edge) error
+	Edges(EdgeQuery) ([]Edge, error)
+}
+
+// Points is the hot path of a Store: what runs measured, in the order in which
+// it was appended.
+type Points interface {
+	// Append adds points to a run, in one transaction of its own, and numbers
+	// them onwards from the run's last: 1, 2, 3 … It returns the number of the
+	// last. Keys are 1 to 1,024 bytes of UTF-8.
+	Append(ctx context.Context, run RunID, points []Point) (last int64, err error)
+
+	// Since returns at most limit points (0 = no limit) with numbers above
+	// cursor, oldest first, and the cursor to pass next time. Cursor 0 is the
+	// beginning. Because numbers are given inside the appending transaction,
+	// no point is ever skipped or seen twice.
+	Since(ctx context.Context, run RunID, cursor int64, limit int) (points []Point, next int64, err error)
+
+	// Series returns the points of one metric by step; points of one step in
+	// the order of their appending. A metric nobody recorded has none.
+	Series(ctx context.Context, q SeriesQuery) ([]Point, error)
+
+	// Keys returns the names of the metrics that a run recorded, sorted.
+	Keys(ctx context.Context, run RunID) ([]string, error)
+}
+
+// Blobs keep bytes under their digest. Implementations pass the suite in
+// blob/blobtest. All methods may be called by many goroutines and processes at
+// once.
+type Blobs interface {
+	// Put stores what r holds to its end and returns its address and length.
+	// When it returns nil, the bytes survive a kill of the process and a loss
+	// of power. When r or the writing fails, nothing appears under any
+	// address. Content that is there already is kept. Contents of any length
+	// pass through in constant memory.
+	Put(ctx context.Context, r io.Reader) (Digest, int64, error)
+	// Open returns the content at its beginning; missing is ErrNotFound. It
+	// does not check the bytes: see VerifyReader. The result also is an
+	// io.ReaderAt where the home of the blobs allows it.
+	Open(ctx context.Context, d Digest) (io.ReadSeekCloser, error)
+	// Stat returns the length of the content; missing is ErrNotFound.
+	Stat(ctx context.Context, d Digest) (int64, error)
+	// Delete removes the content; missing is no error. Readers that opened it
+	// before may go on.
+	Delete(ctx context.Context, d Digest) error
+	// List calls fn for every content, in no particular order, until fn
+	// returns an error, which it returns. Content that comes or goes meanwhile
+	// may or may not appear.
+	List(ctx context.Context, fn func(d Digest, size int64) error) error
+}
