@@ -68,8 +68,8 @@ generate: ## Write the generated files again: kernels, code digests.
 	go generate ./pipeline # again: its digests cover what the others wrote
 
 .PHONY: test-reproducible
-test-reproducible: build ## Train wine on every kernel set and core count; the digests must agree.
-	go run ./internal/reproducible
+test-reproducible: ## Train wine on every kernel set and core count; the digests must agree.
+	go run ./internal/reproducible $(if $(UPDATE),-update)
 
 .PHONY: examples
 examples: build ## Run every project in examples/ and check the outcome.
