@@ -1,5 +1,14 @@
-// Package tensor holds float32 matrices and the kernels that make them fast.
+// Package tensor holds float32 matrices and the operations of training a network
+// on them, and knows nothing of layers or tables.
+//
+// Every operation gives the same bits on every CPU, for every kernel set and for
+// every number of workers; package tensor/internal/kernel says why.
 package tensor
+
+import (
+	"fmt"
+	"unsafe"
+)
 
 // Matrix is a float32 matrix in row order: row i is Data[i*Stride : i*Stride+Cols].
 type Matrix struct {
@@ -9,7 +18,7 @@ type Matrix struct {
 
 // New returns a dense matrix of zeros (Stride == cols), the form of data sets.
 func New(rows, cols int) *Matrix {
-	return &Matrix{Rows: rows, Cols: cols, Stride: cols, Data: make([]float32, rows*cols)}
+	return &Matrix{Rows: rows, Cols: cols, Stride: cols, Data: Floats(rows * cols)}
 }
 
 // Pad rounds cols up to a multiple of 16, the width every kernel set divides.
@@ -18,8 +27,28 @@ func Pad(cols int) int { return (cols + 15) &^ 15 }
 // NewPadded returns a matrix of zeros whose Stride is Pad(cols). The padding is zero and stays zero.
 func NewPadded(rows, cols int) *Matrix {
 	s := Pad(cols)
-	return &Matrix{Rows: rows, Cols: cols, Stride: s, Data: make([]float32, rows*s)}
+	return &Matrix{Rows: rows, Cols: cols, Stride: s, Data: Floats(rows * s)}
+}
+
+// Floats returns n zeros that start on a cache line, so that a vector never
+// straddles two lines. Any other slice works too, only slower.
+func Floats(n int) []float32 {
+	const line = 64
+	f := make([]float32, n+line/4-1)
+	skip := 0
+	if len(f) > 0 {
+		skip = int(-uintptr(unsafe.Pointer(unsafe.SliceData(f)))%line) / 4
+	}
+	return f[skip : skip+n : skip+n]
 }
 
 // Row returns row i, without its padding.
 func (m *Matrix) Row(i int) []float32 { return m.Data[i*m.Stride : i*m.Stride+m.Cols] }
+
+// Head returns the first rows of m as a matrix that shares its memory.
+func (m *Matrix) Head(rows int) Matrix {
+	if rows < 0 || rows > m.Rows {
+		panic(fmt.Sprintf("tensor: the first %d of %d rows", rows, m.Rows))
+	}
+	return Matrix{Rows: rows, Cols: m.Cols, Stride: m.Stride, Data: m.Data[:rows*m.Stride]}
+}

@@ -1,0 +1,134 @@
+package tensor
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/solera-ml/solera/tensor/internal/kernel"
+)
+
+// A team is a fixed set of goroutines that share the units of one job at a time
+// with the goroutine that posts it.
+//
+// The ticket holds the number of units of the current job in its high half and
+// the next unit to do in its low half; who moves it forward owns that unit. The
+// poster waits until all units are done, not until all members have come: on a
+// busy machine a member that sleeps costs nothing. A member that arrives late
+// finds an exhausted ticket, or a newer job, which it may as well work on,
+// because the job is written before the ticket and read after it was moved.
+type team struct {
+	ticket atomic.Uint64
+	_      [56]byte // the counters are hot on all cores: one cache line each
+	done   atomic.Int64
+	_      [56]byte
+	asleep atomic.Int32
+	closed atomic.Bool
+	job    func(e *Engine, w *worker, unit int)
+	wake   chan struct{}
+	ended  sync.WaitGroup
+}
+
+// A worker is the private memory of one goroutine of the team.
+type worker struct {
+	columns kernel.Columns
+	flat    kernel.Flat
+	gemm    kernel.Gemm
+	trans   kernel.Transpose
+	pack    []float32
+	_       [64]byte
+}
+
+// Spins before a member sleeps: some tens of microseconds, longer than the plain
+// Go code between two operations of a training step, shorter than anything a
+// user could notice.
+const spins = 2000
+
+// start adds the members: workers-1, because the poster works too.
+func (e *Engine) start() {
+	e.team.wake = make(chan struct{}, len(e.worker))
+	for i := 1; i < len(e.worker); i++ {
+		e.team.ended.Go(func() { e.member(&e.worker[i]) })
+	}
+}
+
+// claim takes the next unit of the current job.
+func (t *team) claim() (unit int, ok bool) {
+	for {
+		v := t.ticket.Load()
+		if uint32(v) >= uint32(v>>32) {
+			return 0, false
+		}
+		if t.ticket.CompareAndSwap(v, v+1) {
+			return int(uint32(v)), true
+		}
+	}
+}
+
+// member works on units until the engine is closed.
+func (e *Engine) member(w *worker) {
+	t := &e.team
+	idle := 0
+	for !t.closed.Load() {
+		if unit, ok := t.claim(); ok {
+			t.job(e, w, unit)
+			t.done.Add(1)
+			idle = 0
+			continue
+		}
+		if idle++; idle < spins {
+			kernel.Pause()
+			continue
+		}
+		// Announce the sleep, then look again: run stores the ticket before it
+		// reads asleep, so that one of the two sees the other.
+		t.asleep.Add(1)
+		if v := t.ticket.Load(); uint32(v) >= uint32(v>>32) && !t.closed.Load() {
+			<-t.wake
+		}
+		t.asleep.Add(-1)
+		idle = 0
+	}
+}
+
+// run does units 0..units-1 of job on all workers and returns when all are done.
+func (e *Engine) run(units int, job func(e *Engine, w *worker, unit int)) {
+	if len(e.worker) == 1 || units <= 1 {
+		for u := range units {
+			job(e, &e.worker[0], u)
+		}
+		return
+	}
+	t := &e.team
+	t.job = job
+	t.done.Store(0)
+	t.ticket.Store(uint64(units) << 32)
+	for n := t.asleep.Load(); n > 0; n-- {
+		select {
+		case t.wake <- struct{}{}:
+		default: // enough wake-ups are under way
+		}
+	}
+	for {
+		unit, ok := t.claim()
+		if !ok {
+			break
+		}
+		job(e, &e.worker[0], unit)
+		t.done.Add(1)
+	}
+	for i := 0; t.done.Load() != int64(units); i++ {
+		if i < spins {
+			kernel.Pause()
+		} else {
+			runtime.Gosched() // the owner of the last unit may need this CPU
+		}
+	}
+}
+
+// stop ends the members and waits for them.
+func (t *team) stop() {
+	t.closed.Store(true)
+	close(t.wake)
+	t.ended.Wait()
+}
