@@ -1,0 +1,193 @@
+package tracking
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/solera-ml/solera"
+)
+
+// A Draft is a version to be.
+type Draft struct {
+	Artifact string
+	Type     string            // "dataset", "model"
+	Metadata solera.Fields     // part of the content: no time, host or duration
+	Files    map[string]Source // by path: see solera.CheckPath
+	Aliases  []string          // beside latest, which needs no mention
+}
+
+// A Source gives the content of one file of a draft. Make one with Bytes,
+// Reader, Writer or Blob.
+type Source struct {
+	put func(context.Context, solera.Blobs) (solera.Digest, int64, error)
+}
+
+// Bytes is a file that holds b.
+func Bytes(b []byte) Source { return Reader(bytes.NewReader(b)) }
+
+// Reader is a file that holds what r has to its end. It is read once, in
+// constant memory.
+func Reader(r io.Reader) Source {
+	return Source{func(ctx context.Context, blobs solera.Blobs) (solera.Digest, int64, error) {
+		return blobs.Put(ctx, r)
+	}}
+}
+
+// Writer is a file that holds what write writes. write is called once, and
+// what it writes goes to the blobs as it comes; its error fails the commit.
+func Writer(write func(io.Writer) error) Source {
+	return Source{func(ctx context.Context, blobs solera.Blobs) (solera.Digest, int64, error) {
+		r, w := io.Pipe()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			w.CloseWithError(write(w))
+		}()
+		d, n, err := blobs.Put(ctx, r)
+		// Put may have given up before the end: writing on must fail, not hang.
+		r.CloseWithError(errors.New("the blob store stopped reading"))
+		<-done
+		return d, n, err
+	}}
+}
+
+// Blob is a file that Blobs has already, as Run.Put returned it.
+func Blob(d solera.Digest, size int64) Source {
+	return Source{func(ctx context.Context, blobs solera.Blobs) (solera.Digest, int64, error) {
+		n, err := blobs.Stat(ctx, d)
+		if err == nil && n != size {
+			err = fmt.Errorf("blob %v: %w: %d bytes, want %d", d, solera.ErrCorrupt, n, size)
+		}
+		return d, size, err
+	}}
+}
+
+// Put stores content ahead of a commit, which then names it with Blob.
+func (r *Run) Put(ctx context.Context, content io.Reader) (solera.Digest, int64, error) {
+	return r.tracker.Blobs.Put(ctx, content)
+}
+
+// Commit stores the draft as the newest version of its artifact, with the
+// run's edge to it and its aliases, in one transaction: either all of it is
+// seen by everybody, or nothing. Latest thereby moves to it.
+//
+// Content that the newest version has already makes no new version: Commit
+// returns that one and false. Content of an older version does make a new one,
+// with the old digest, so that latest only moves forward and still names what
+// was committed last. No bytes are stored twice.
+func (r *Run) Commit(ctx context.Context, draft Draft) (v solera.Version, isNew bool, err error) {
+	fail := func(err error) (solera.Version, bool, error) {
+		return solera.Version{}, false, fmt.Errorf("run %s: commit %s: %w", r.run.ID, draft.Artifact, err)
+	}
+	if r.run.State.Ended() {
+		return fail(r.ended("commit"))
+	}
+	if err := draft.check(); err != nil {
+		return fail(err)
+	}
+	v, err = draft.stage(ctx, r.tracker.Blobs)
+	if err != nil {
+		return fail(err)
+	}
+	v.Project, v.Run = r.run.Project, r.run.ID
+	v.Created = solera.MicrosOf(r.tracker.now())
+	staged := v
+	err = r.tracker.Store.Update(ctx, func(tx solera.Tx) (err error) {
+		v, isNew, err = commit(tx, staged)
+		if err != nil {
+			return err
+		}
+		for _, alias := range draft.Aliases {
+			if alias == solera.Latest {
+				continue
+			}
+			if err := tx.SetAlias(v.ID(), alias); err != nil {
+				return err
+			}
+		}
+		v, err = tx.Version(v.ID())
+		return err
+	})
+	if err != nil {
+		return fail(err)
+	}
+	r.made = r.made || isNew
+	return v, isNew, nil
+}
+
+// check refuses a draft before any byte of it is written.
+func (d Draft) check() error {
+	if err := solera.CheckName(d.Artifact); err != nil {
+		return err
+	}
+	if err := solera.CheckName(d.Type); err != nil {
+		return fmt.Errorf("type: %w", err)
+	}
+	for _, alias := range d.Aliases {
+		if alias == solera.Latest {
+			continue // clients of other protocols say so; it comes by itself
+		}
+		if err := solera.CheckAlias(alias); err != nil {
+			return err
+		}
+	}
+	for path := range d.Files {
+		if err := solera.CheckPath(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stage stores the draft's files and returns the version without its place.
+func (d Draft) stage(ctx context.Context, blobs solera.Blobs) (solera.Version, error) {
+	v := solera.Version{Artifact: d.Artifact, Type: d.Type, Metadata: d.Metadata}
+	for _, path := range slices.Sorted(maps.Keys(d.Files)) {
+		if d.Files[path].put == nil {
+			return v, fmt.Errorf("%s: %w: it has no source", path, solera.ErrInvalid)
+		}
+		digest, size, err := d.Files[path].put(ctx, blobs)
+		if err != nil {
+			return v, fmt.Errorf("%s: %w", path, err)
+		}
+		v.Files = append(v.Files, solera.Entry{Path: path, Digest: digest, Size: size})
+		v.Size += size
+	}
+	var err error
+	v.Digest, err = solera.ContentDigest(v.Type, v.Metadata, v.Files)
+	return v, err
+}
+
+// commit makes v the newest version of its artifact unless the newest has its
+// content, and ties it to its run.
+func commit(tx solera.Tx, v solera.Version) (solera.Version, bool, error) {
+	newest, err := newest(tx, v.Project, v.Artifact)
+	if err != nil && !errors.Is(err, solera.ErrNotFound) {
+		return v, false, err
+	}
+	if err == nil && newest.Digest == v.Digest {
+		kind := solera.Same
+		if newest.Run == v.Run {
+			kind = solera.Made // committed twice by one run: nothing to add
+		}
+		return newest, false, tx.AddEdge(solera.Edge{Run: v.Run, Version: newest.ID(), Kind: kind})
+	}
+	v, err = tx.CreateVersion(v)
+	if err != nil {
+		return v, false, err
+	}
+	return v, true, tx.AddEdge(solera.Edge{Run: v.Run, Version: v.ID(), Kind: solera.Made})
+}
+
+func newest(tx solera.Tx, project, artifact string) (solera.Version, error) {
+	id, err := tx.Resolve(solera.Ref{Project: project, Artifact: artifact, Alias: solera.Latest})
+	if err != nil {
+		return solera.Version{}, err
+	}
+	return tx.Version(id)
+}

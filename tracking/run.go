@@ -1,0 +1,149 @@
+package tracking
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/solera-ml/solera"
+)
+
+// A Run is the handle of a run under way. One goroutine uses it.
+type Run struct {
+	tracker *Tracker
+	ctx     context.Context // of Start, never cancelled: see Record
+	run     solera.Run
+	points  []solera.Point // recorded, not yet in the store
+	flushed time.Time      // when points was last emptied
+	made    bool           // the run has committed a version
+}
+
+// ID returns the run's identifier.
+func (r *Run) ID() solera.RunID { return r.run.ID }
+
+// Points wait for a transaction together: one transaction costs a wait for the
+// disk, as long as for hundreds of points.
+const (
+	flushPoints = 500
+	flushAfter  = 200 * time.Millisecond
+)
+
+// Record notes metrics at a step. They are in the store, and survive a kill,
+// once Flush or Finish has returned nil; Record itself writes when 500 points
+// wait or 200 ms have passed since it last wrote, so a stage with slow epochs
+// shows each of them at once. When writing fails, Record returns the error and
+// keeps the points for the next try.
+func (r *Run) Record(step int64, metrics map[string]float64) error {
+	if r.run.State.Ended() {
+		return r.ended("record")
+	}
+	now := r.tracker.now()
+	at := solera.MicrosOf(now)
+	for _, key := range slices.Sorted(maps.Keys(metrics)) {
+		r.points = append(r.points, solera.Point{Key: key, Step: step, Value: metrics[key], Time: at})
+	}
+	if len(r.points) < flushPoints && now.Sub(r.flushed) < flushAfter {
+		return nil
+	}
+	return r.Flush(r.ctx)
+}
+
+// Flush writes the points that wait.
+func (r *Run) Flush(ctx context.Context) error {
+	if len(r.points) > 0 {
+		if _, err := r.tracker.Store.Append(ctx, r.run.ID, r.points); err != nil {
+			return fmt.Errorf("run %s: write %d points: %w", r.run.ID, len(r.points), err)
+		}
+		r.points = r.points[:0]
+	}
+	r.flushed = r.tracker.now()
+	return nil
+}
+
+// Use notes that the run reads the version that ref names now, and opens it.
+// A version that the run made itself is opened without a note. A version that
+// was made from something which this run made is ErrConflict: the lineage
+// would go in a circle.
+func (r *Run) Use(ctx context.Context, ref string) (*Snapshot, error) {
+	var version solera.Version
+	err := r.tracker.Store.Update(ctx, func(tx solera.Tx) (err error) {
+		if version, err = r.tracker.resolve(tx, ref); err != nil {
+			return err
+		}
+		return r.use(tx, version)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("run %s: use %s: %w", r.run.ID, ref, err)
+	}
+	return r.tracker.Snapshot(ctx, version), nil
+}
+
+func (r *Run) use(tx solera.Tx, v solera.Version) error {
+	if r.run.State.Ended() {
+		return r.ended("use an artifact")
+	}
+	if v.Run == r.run.ID {
+		return nil
+	}
+	if r.made {
+		up, err := ancestry(tx, v)
+		if err != nil {
+			return err
+		}
+		if _, ok := up.runs[r.run.ID]; ok {
+			return fmt.Errorf("%w: %s was made from a version that this run made; use it in another run", solera.ErrConflict, v.Name())
+		}
+	}
+	return tx.AddEdge(solera.Edge{Run: r.run.ID, Version: v.ID(), Kind: solera.Used})
+}
+
+// Finish ends the run: Finished if cause is nil, Killed if cause is ErrStopped
+// or a cancelled context, Failed otherwise. Points that wait are written, also
+// when ctx is cancelled already. summary is kept in each case. It returns what
+// went wrong while writing, not cause. A second call does nothing, so that it
+// can be deferred for the unhappy ways out.
+func (r *Run) Finish(ctx context.Context, cause error, summary solera.Fields) error {
+	if r.run.State.Ended() {
+		return nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	lost := r.Flush(ctx)
+	state, why := outcome(cause)
+	if cause == nil && lost != nil {
+		// A run whose points are missing must not answer for others.
+		state, why = solera.Failed, lost.Error()
+	}
+	var run solera.Run
+	err := r.tracker.Store.Update(ctx, func(tx solera.Tx) (err error) {
+		// Read again: somebody may have tagged the run meanwhile.
+		if run, err = tx.Run(r.run.ID); err != nil {
+			return err
+		}
+		run.State, run.Error, run.Summary = state, why, summary
+		run.Finished = solera.MicrosOf(r.tracker.now())
+		return tx.UpdateRun(run)
+	})
+	if err != nil {
+		return errors.Join(lost, fmt.Errorf("finish run %s: %w", r.run.ID, err))
+	}
+	r.run = run
+	return lost
+}
+
+func outcome(cause error) (solera.RunState, string) {
+	switch {
+	case cause == nil:
+		return solera.Finished, ""
+	case errors.Is(cause, solera.ErrStopped) || errors.Is(cause, context.Canceled):
+		return solera.Killed, cause.Error()
+	default:
+		return solera.Failed, cause.Error()
+	}
+}
+
+func (r *Run) ended(what string) error {
+	return fmt.Errorf("run %s: %s: %w: the run is %s", r.run.ID, what, solera.ErrConflict, r.run.State)
+}
