@@ -39,6 +39,7 @@ func (f *Fitted) apply(t *table.Table, rows []int) (*tensor.Matrix, error) {
 	if rows == nil {
 		n = t.Len()
 	}
+	find := finder(t)
 	var columns []bound
 	at := 0
 	for i := range f.columns {
@@ -46,7 +47,7 @@ func (f *Fitted) apply(t *table.Table, rows []int) (*tensor.Matrix, error) {
 		if c.outputs() == 0 {
 			continue // dropped: prediction does not need it
 		}
-		src, err := bind(t, c.Name, c.Kind, rows, "transform")
+		src, err := bind(t, find, c.Name, c.Kind, rows, "transform")
 		if err != nil {
 			return nil, err
 		}
@@ -275,18 +276,23 @@ func (s *source) gather(dst []float64, rows []int) {
 	}
 }
 
+// finder maps names to columns: a table may have many thousands of them.
+func finder(t *table.Table) map[string]*table.Column {
+	find := make(map[string]*table.Column, len(t.Columns))
+	for _, c := range t.Columns {
+		find[c.Name] = c
+	}
+	return find
+}
+
 // bind finds column name of t and checks that it holds what kind says. Two
 // other kinds are accepted, because the same file may be read either way: a
 // boolean where numbers were (as 0 and 1), and the numbers 0 and 1 where
 // booleans were. A column without any value in rows is of every kind.
-func bind(t *table.Table, name string, kind table.Kind, rows []int, op string) (source, error) {
-	c := t.Column(name)
+func bind(t *table.Table, find map[string]*table.Column, name string, kind table.Kind, rows []int, op string) (source, error) {
+	c := find[name]
 	if c == nil {
-		names := make([]string, len(t.Columns))
-		for i, c := range t.Columns {
-			names[i] = c.Name
-		}
-		return source{}, &solera.InputError{Op: op, Column: name, Msg: "no such column in the table", Hint: nearestHint(name, names)}
+		return source{}, &solera.InputError{Op: op, Column: name, Msg: "no such column in the table", Hint: nearestHint(name, t.Names())}
 	}
 	s := source{numbers: c.Numbers, coded: c.Codes, levels: c.Levels}
 	if c.Kind == table.Category {
@@ -325,9 +331,9 @@ func bind(t *table.Table, name string, kind table.Kind, rows []int, op string) (
 		}
 		return s, nil
 	}
-	value := strconv.FormatFloat(s.number(bad), 'g', -1, 64)
+	value := c.Text(bad)
 	if s.coded != nil {
-		value = show(s.levels[s.coded[bad]])
+		value = show(value)
 	}
 	return source{}, &solera.InputError{
 		Op: op, Column: name,

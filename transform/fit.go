@@ -73,11 +73,12 @@ func (p Plan) Fit(t *table.Table, rows []int) (*Fitted, error) {
 	if len(rows) == 0 {
 		return nil, &solera.InputError{Op: "fit preprocessing", Msg: "no training rows", Hint: "give the training part of the split at least two rows"}
 	}
+	find := finder(t)
 	f := &Fitted{columns: make([]column, len(p.Columns))}
 	warnings := make([]string, len(p.Columns))
 	errs := make([]error, len(p.Columns))
 	parallel(len(p.Columns), fitWorkers(len(rows)), func(i int) {
-		f.columns[i], warnings[i], errs[i] = p.Columns[i].fit(t, rows)
+		f.columns[i], warnings[i], errs[i] = p.Columns[i].fit(t, find, rows)
 	})
 	for i := range p.Columns {
 		if errs[i] != nil {
@@ -147,12 +148,12 @@ func (f *Fitted) nameFeatures() {
 }
 
 // fit learns one column. The warning is "" when its values make a feature.
-func (c ColumnPlan) fit(t *table.Table, rows []int) (column, string, error) {
+func (c ColumnPlan) fit(t *table.Table, find map[string]*table.Column, rows []int) (column, string, error) {
 	steps, err := c.chain()
 	if err != nil {
 		return column{}, "", err
 	}
-	src, err := bind(t, c.Name, c.Kind, rows, "fit preprocessing")
+	src, err := bind(t, find, c.Name, c.Kind, rows, "fit preprocessing")
 	if err != nil {
 		return column{}, "", err
 	}

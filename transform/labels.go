@@ -19,7 +19,7 @@ const MaxClasses = 1000
 type Labels struct {
 	Column  string     `json:"column"`
 	Kind    table.Kind `json:"kind"`    // of the target: number (whole), category or boolean
-	Classes []string   `json:"classes"` // numbers in numeric order, false before true, text in byte order
+	Classes []string   `json:"classes"` // numbers in numeric order, the word for false before the one for true, text in byte order
 }
 
 // FitLabels reads the classes of target column c from those rows of t
@@ -55,14 +55,14 @@ func FitLabels(t *table.Table, column string, rows []int) (Labels, error) {
 			err = l.fail(fmt.Sprintf("choose a target with classes, or give it the type %s", table.Category), "row %d: %v is not a whole number, and a class is text or a whole number", t.RowNumbers[r], v)
 			return false
 		}
-		seen[l.class(v)] = true
+		seen[className(c, v)] = true
 		return len(seen) <= MaxClasses
 	})
 	if err != nil {
 		return Labels{}, err
 	}
 	for i, yes := range levels {
-		if yes {
+		if yes && c.Kind == table.Category {
 			seen[c.Levels[i]] = true
 		}
 	}
@@ -75,7 +75,9 @@ func FitLabels(t *table.Table, column string, rows []int) (Labels, error) {
 		return Labels{}, l.fail("choose another target, or merge rare classes", "more than %d classes", MaxClasses)
 	}
 	l.Classes = sortedNames(seen)
-	if c.Kind != table.Boolean {
+	if c.Kind == table.Boolean {
+		l.Classes = []string{className(c, 0), className(c, 1)}
+	} else {
 		sortNumeric(l.Classes)
 	}
 	return l, nil
@@ -124,7 +126,6 @@ func (l Labels) Encode(t *table.Table, rows []int) ([]int32, error) {
 			levels[i] = k
 		}
 	}
-	kind := Labels{Kind: c.Kind}
 	numbers := map[float64]int32{}
 	out := make([]int32, 0, n)
 	first, strangers := -1, 0
@@ -135,7 +136,7 @@ func (l Labels) Encode(t *table.Table, rows []int) ([]int32, error) {
 		} else {
 			v, ok := c.Numbers[r], false
 			if k, ok = numbers[v]; !ok {
-				if k, ok = index[kind.class(v)]; !ok {
+				if k, ok = index[className(c, v)]; !ok {
 					k = -1
 				}
 				if len(numbers) < 4*MaxClasses {
@@ -156,7 +157,7 @@ func (l Labels) Encode(t *table.Table, rows []int) ([]int32, error) {
 		if c.Kind == table.Category {
 			class = c.Levels[c.Codes[first]]
 		} else {
-			class = kind.class(c.Numbers[first])
+			class = className(c, c.Numbers[first])
 		}
 		return nil, l.fail("stratify the split so that every part has every class, or merge or remove rare classes",
 			"row %d: class %s is not among the %d classes of the training rows (%d of %d rows)", t.RowNumbers[first], show(class), len(l.Classes), strangers, n)
@@ -183,12 +184,17 @@ func (l Labels) fail(hint, format string, args ...any) error {
 	return &solera.InputError{Op: "read labels", Column: l.Column, Msg: fmt.Sprintf(format, args...), Hint: hint}
 }
 
-// class names the class of a number or boolean.
-func (l Labels) class(v float64) string {
-	if l.Kind == table.Boolean {
-		return strconv.FormatBool(v != 0)
+// className names the class of a number or boolean of column c.
+func className(c *table.Column, v float64) string {
+	switch {
+	case c.Kind != table.Boolean:
+		return text(v)
+	case len(c.Levels) == 2 && v == 0:
+		return c.Levels[0] // the file's own words
+	case len(c.Levels) == 2:
+		return c.Levels[1]
 	}
-	return text(v)
+	return strconv.FormatBool(v != 0)
 }
 
 // complete reports rows without a label.
@@ -212,11 +218,7 @@ func labelColumn(t *table.Table, name string) (*table.Column, error) {
 	c := t.Column(name)
 	l := Labels{Column: name}
 	if c == nil {
-		names := make([]string, len(t.Columns))
-		for i, c := range t.Columns {
-			names[i] = c.Name
-		}
-		return nil, l.fail(nearestHint(name, names), "no such column in the table")
+		return nil, l.fail(nearestHint(name, t.Names()), "no such column in the table")
 	}
 	switch c.Kind {
 	case table.Category, table.Number, table.Boolean:
