@@ -18,21 +18,21 @@ import (
 const FileName = "solera.yaml"
 
 // A Config is one solera.yaml with every default filled in: what it holds is
-// what will run. It is made by [Load] or [Parse] and then never changes.
+// what will run. It is made by [Open] or [Parse] and then never changes.
 //
 // The tags drive the reader, the canonical JSON and the JSON Schema alike:
 // yaml is the key, doc the sentence that users read, in the interval that a
 // number must lie in, enum the words that a text may be, kinds the variants
 // (of optimizer, of schedule) that know the key.
 type Config struct {
-	Project     string      `yaml:"project" doc:"Name of the project. Runs of one project can be compared; artifacts take their names from it, without a trailing -classification. Default: the name of the source."`
-	Seed        uint64      `yaml:"seed" doc:"Seed of everything random: the split, the initial weights, the order of batches, dropout."`
-	Data        Data        `yaml:"data" doc:"Where the rows come from and what they mean."`
-	Preprocess  Preprocess  `yaml:"preprocess" doc:"How columns become numbers. Steps are fitted on the training rows only."`
-	Model       Model       `yaml:"model" doc:"The network between the features and the classes; its two ends follow from the data."`
-	Train       Train       `yaml:"train" doc:"How every experiment trains, unless it says otherwise."`
-	Experiments Experiments `yaml:"experiments" late:"yes" doc:"Named training configurations. Each may override any key of train. Default: one experiment, exp001."`
-	Tracking    string      `yaml:"tracking" enum:"local" doc:"Where runs and artifacts are recorded."`
+	Project     string        `yaml:"project" doc:"Name of the project. Runs of one project can be compared; artifacts take their names from it, without a trailing -classification. Default: the name of the source."`
+	Seed        uint64        `yaml:"seed" doc:"Seed of everything random: the split, the initial weights, the order of batches, dropout."`
+	Data        Data          `yaml:"data" doc:"Where the rows come from and what they mean."`
+	Preprocess  Preprocessing `yaml:"preprocess" doc:"How columns become numbers. Steps are fitted on the training rows only."`
+	Model       Model         `yaml:"model" doc:"The network between the features and the classes; its two ends follow from the data."`
+	Train       Training      `yaml:"train" doc:"How every experiment trains, unless it says otherwise."`
+	Experiments Experiments   `yaml:"experiments" late:"yes" doc:"Named training configurations. Each may override any key of train. Default: one experiment, exp001."`
+	Tracking    string        `yaml:"tracking" enum:"local" doc:"Where runs and artifacts are recorded."`
 
 	file string
 	dir  string
@@ -66,8 +66,8 @@ type Split struct {
 // {impute: median}.
 type Steps []transform.Step
 
-// Preprocess holds the steps per kind of column.
-type Preprocess struct {
+// Preprocessing holds the steps per kind of column.
+type Preprocessing struct {
 	Numeric     Steps            `yaml:"numeric" doc:"Steps for number columns."`
 	Categorical Steps            `yaml:"categorical" doc:"Steps for category columns."`
 	Boolean     Steps            `yaml:"boolean" doc:"Steps for boolean columns."`
@@ -97,8 +97,8 @@ type Layer struct {
 	Residual   bool    `yaml:"residual" doc:"Add the layer's input to its output; the widths must be equal."`
 }
 
-// Train says how one experiment trains.
-type Train struct {
+// Training says how one experiment trains.
+type Training struct {
 	Epochs        int           `yaml:"epochs" in:"[1,10000000]" doc:"Passes over the training rows."`
 	BatchSize     int           `yaml:"batch_size" in:"[1,1000000000]" doc:"Rows per step."`
 	LearningRate  float64       `yaml:"learning_rate" in:"(0,1000]" doc:"Length of a step."`
@@ -171,8 +171,8 @@ type EarlyStopping struct {
 // An Experiment is one named training configuration, resolved: what it does
 // not say itself it has from the train section.
 type Experiment struct {
-	Name  string `yaml:"name" doc:"Name, unique in the file: a letter or digit, then letters, digits, and . _ -"`
-	Train `yaml:",inline"`
+	Name     string `yaml:"name" doc:"Name, unique in the file: a letter or digit, then letters, digits, and . _ -"`
+	Training `yaml:",inline"`
 }
 
 // Experiments is the list of experiments, never empty once parsed.
@@ -187,7 +187,7 @@ func defaults() *Config {
 			Delimiter: "auto",
 			Split:     Split{Train: 0.8, Val: 0.1, Test: 0.1, Stratify: true},
 		},
-		Preprocess: Preprocess{
+		Preprocess: Preprocessing{
 			Numeric:     transform.DefaultSteps(table.Number),
 			Categorical: transform.DefaultSteps(table.Category),
 			Boolean:     transform.DefaultSteps(table.Boolean),
@@ -199,7 +199,7 @@ func defaults() *Config {
 			Dropout:    0.3,
 			Layers:     []Layer{{Units: 64}, {Units: 32}},
 		},
-		Train: Train{
+		Train: Training{
 			Epochs:       100,
 			BatchSize:    32,
 			LearningRate: 0.001,
@@ -255,9 +255,9 @@ func defaultSchedule(kind string) Schedule {
 	return s
 }
 
-// Load reads the configuration at path. Paths in it are relative to its
+// Open reads the configuration at path. Paths in it are relative to its
 // folder. Faults in the file are *[solera.InputError] with line and column.
-func Load(path string) (*Config, error) {
+func Open(path string) (*Config, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, &solera.InputError{

@@ -791,7 +791,7 @@ func (es *Experiments) decode(d *decoder, n ast.Node, path string) error {
 		return d.mismatch(n, path, "a list", "begin each experiment with a dash: - name: exp001")
 	}
 	for i, item := range seq.Values {
-		e := Experiment{Train: d.cfg.Train}
+		e := Experiment{Training: d.cfg.Train}
 		if err := d.value(item, reflect.ValueOf(&e).Elem(), fmt.Sprintf("%s[%d]", path, i), ""); err != nil {
 			return err
 		}

@@ -217,7 +217,7 @@ func (c *Config) resolveModel() error {
 
 func (c *Config) resolveTrain() error {
 	if len(c.Experiments) == 0 {
-		c.Experiments = Experiments{{Name: "exp001", Train: c.Train}}
+		c.Experiments = Experiments{{Name: "exp001", Training: c.Train}}
 	}
 	if len(c.Experiments) > 10_000 {
 		return c.Fault("experiments", fmt.Sprintf("%d experiments, want 10000 at most", len(c.Experiments)), "")
@@ -235,7 +235,7 @@ func (c *Config) resolveTrain() error {
 			return c.Fault(at+".name", fmt.Sprintf("experiments %d and %d are both called %s", first+1, i+1, e.Name), "give each experiment its own name")
 		}
 		seen[e.Name] = i
-		if err := c.checkTrain(at, &e.Train); err != nil {
+		if err := c.checkTrain(at, &e.Training); err != nil {
 			return err
 		}
 	}
@@ -243,7 +243,7 @@ func (c *Config) resolveTrain() error {
 }
 
 // checkTrain checks what two values of an experiment must not say together.
-func (c *Config) checkTrain(at string, t *Train) error {
+func (c *Config) checkTrain(at string, t *Training) error {
 	s, o := t.Schedule, t.Optimizer
 	switch {
 	case o.Nesterov && o.Momentum == 0:
@@ -346,7 +346,7 @@ func (c *Config) BuildParams() map[string]any {
 // inputs.
 func (c *Config) TrainParams(i int) map[string]any {
 	e := c.Experiments[i]
-	return plainMap(map[string]any{"experiment": e.Name, "train": e.Train, "seed": c.Seed})
+	return plainMap(map[string]any{"experiment": e.Name, "train": e.Training, "seed": c.Seed})
 }
 
 // Effective returns the whole configuration of experiment i, every default
@@ -355,6 +355,6 @@ func (c *Config) Effective(i int) map[string]any {
 	e := c.Experiments[i]
 	return plainMap(map[string]any{
 		"project": c.Project, "seed": c.Seed, "data": c.Data, "preprocess": c.Preprocess,
-		"model": c.Model, "experiment": e.Name, "train": e.Train, "tracking": c.Tracking,
+		"model": c.Model, "experiment": e.Name, "train": e.Training, "tracking": c.Tracking,
 	})
 }

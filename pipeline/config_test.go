@@ -323,25 +323,25 @@ func TestHostileFilesAreRefused(t *testing.T) {
 
 func TestLoadNamesTheFileAndTheMend(t *testing.T) {
 	dir := t.TempDir()
-	_, err := Load(filepath.Join(dir, "solera.yaml"))
+	_, err := Open(filepath.Join(dir, "solera.yaml"))
 	if !errors.Is(err, solera.ErrNotFound) || !strings.Contains(err.Error(), "solera init") {
 		t.Errorf("no file: %v", err)
 	}
-	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "is a directory") {
+	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "is a directory") {
 		t.Errorf("a folder: %v", err)
 	}
 	empty := filepath.Join(dir, "empty.yaml")
 	if err := os.WriteFile(empty, []byte("# nothing yet\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(empty); err == nil || !strings.Contains(err.Error(), "data.source is missing") {
+	if _, err := Open(empty); err == nil || !strings.Contains(err.Error(), "data.source is missing") {
 		t.Errorf("an empty file: %v", err)
 	}
 	good := filepath.Join(dir, "solera.yaml")
 	if err := os.WriteFile(good, []byte("\ufeffdata: {source: a/b.csv, target: y}\r\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Load(good)
+	c, err := Open(good)
 	if err != nil {
 		t.Fatal(err)
 	}
