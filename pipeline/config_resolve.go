@@ -5,7 +5,6 @@ import (
 	"math"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -14,10 +13,16 @@ import (
 	"github.com/solera-ml/solera"
 )
 
-// artifactName is what names that become part of an artifact's name must match.
-var artifactName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+// nameable tells whether a name can be part of an artifact's name, with room
+// for what stands around it.
+func nameable(name string) bool {
+	return len(name) <= maxNamePart && solera.CheckName(name) == nil
+}
 
-const artifactNameHint = "use letters, digits and . _ - and begin with a letter or digit (100 at most)"
+// trained-PROJECT-model-EXPERIMENT must not be longer than [solera.MaxName].
+const maxNamePart = (solera.MaxName - len("trained--model-")) / 2
+
+const artifactNameHint = "use letters, digits and single . _ - and begin with a letter or digit (56 characters at most)"
 
 // Fault returns the error that says what is wrong with the value of a key,
 // such as data.target, experiments[1].batch_size or preprocess.numeric[0], and
@@ -114,13 +119,13 @@ func (c *Config) resolveNames() error {
 		}
 		c.Project = artifactWord(name)
 	}
-	if !artifactName.MatchString(c.Project) {
+	if !nameable(c.Project) {
 		return c.Fault("project", fmt.Sprintf("project is %q, which cannot be part of an artifact's name", short(c.Project)), artifactNameHint)
 	}
 	if c.Model.Name == "" && !c.given("model.name") {
 		c.Model.Name = camel(c.base()) + "Classifier"
 	}
-	if !artifactName.MatchString(c.Model.Name) {
+	if !nameable(c.Model.Name) {
 		return c.Fault("model.name", fmt.Sprintf("model.name is %q, which cannot be an artifact's name", short(c.Model.Name)), artifactNameHint)
 	}
 	return nil
@@ -142,9 +147,12 @@ func artifactWord(s string) string {
 		}
 		return '-'
 	}, s)
+	for strings.Contains(s, "..") {
+		s = strings.ReplaceAll(s, "..", ".")
+	}
 	s = strings.Trim(s, ".-_")
-	if len(s) > 60 {
-		s = strings.TrimRight(s[:60], ".-_")
+	if len(s) > 40 { // leaves room for Classifier in the model's name
+		s = strings.TrimRight(s[:40], ".-_")
 	}
 	if s == "" {
 		return "table"
@@ -228,7 +236,7 @@ func (c *Config) resolveTrain() error {
 		if e.Name == "" && !c.given(at+".name") {
 			e.Name = fmt.Sprintf("exp%03d", i+1)
 		}
-		if !artifactName.MatchString(e.Name) {
+		if !nameable(e.Name) {
 			return c.Fault(at+".name", fmt.Sprintf("experiment name %q cannot be part of an artifact's name", short(e.Name)), artifactNameHint)
 		}
 		if first, twice := seen[e.Name]; twice {
