@@ -26,20 +26,22 @@ import (
 
 const module = "github.com/solera-ml/solera"
 
-// stages lists, per stage, the files of package pipeline that hold its code and
-// the learning packages that it calls. What those import from this module is
-// found by itself.
+// stages lists, per stage, the files of package pipeline that hold its code.
+// What they import from this module, and what that imports, is found by itself;
+// only memory of earlier runs is left out, since it cannot change what a stage
+// makes.
 var stages = []struct {
 	name  string
 	files []string
-	roots []string
 }{
-	{"load", []string{"load.go"}, []string{"dataset", "split", "table"}},
-	{"preprocess", []string{"preprocess.go"}, []string{"table", "transform"}},
-	{"build", []string{"build.go"}, []string{"nn"}},
-	{"train", []string{"train.go"}, []string{"eval", "fit", "model", "nn", "transform"}},
-	{"evaluate", []string{"evaluate.go"}, []string{"eval", "explain", "model"}},
+	{"load", []string{"load.go"}},
+	{"preprocess", []string{"preprocess.go"}},
+	{"build", []string{"build.go"}},
+	{"train", []string{"train.go"}},
 }
+
+// leftOut are packages whose change makes no stage stale.
+var leftOut = []string{"tracking"}
 
 func main() {
 	// `go generate` runs in the folder of the file that asks: pipeline.
@@ -66,7 +68,7 @@ func generate(repo fs.FS) ([]byte, error) {
 		"// learning packages that it calls and all they import from this module, and the versions of other modules.\n")
 	out.WriteString("func codeDigest(stage string) string {\n\tswitch stage {\n")
 	for _, s := range stages {
-		digest, err := stageDigest(repo, versions, s.files, s.roots)
+		digest, err := stageDigest(repo, versions, s.files)
 		if err != nil {
 			return nil, fmt.Errorf("stage %s: %w", s.name, err)
 		}
@@ -78,34 +80,39 @@ func generate(repo fs.FS) ([]byte, error) {
 
 // stageDigest hashes lines "<sha256 of file>  <path>\n" (the form of sha256sum)
 // in order of path, then lines "<module> <version>\n".
-func stageDigest(repo fs.FS, versions map[string]string, files, roots []string) ([sha256.Size]byte, error) {
+func stageDigest(repo fs.FS, versions map[string]string, files []string) ([sha256.Size]byte, error) {
 	sources := map[string]bool{}
+	var todo []string // import paths
 	for _, f := range files {
-		// A stage that does not exist yet has no file; its packages still count.
-		if _, err := fs.Stat(repo, path.Join("pipeline", f)); err == nil {
-			sources[path.Join("pipeline", f)] = true
+		imports, err := readFile(repo, path.Join("pipeline", f), sources)
+		if err != nil {
+			return [sha256.Size]byte{}, err
 		}
+		todo = append(todo, imports...)
 	}
 	modules := map[string]bool{}
 	seen := map[string]bool{}
-	for todo := slices.Clone(roots); len(todo) > 0; {
-		dir := todo[0]
-		todo = todo[1:]
-		if seen[dir] {
+	for ; len(todo) > 0; todo = todo[1:] {
+		p := todo[0]
+		if seen[p] {
 			continue
 		}
-		seen[dir] = true
+		seen[p] = true
+		if p != module && !strings.HasPrefix(p, module+"/") {
+			if m := longestPrefix(versions, p); m != "" {
+				modules[m+" "+versions[m]] = true
+			}
+			continue
+		}
+		dir := cmp.Or(strings.TrimPrefix(strings.TrimPrefix(p, module), "/"), ".")
+		if slices.Contains(leftOut, dir) {
+			continue
+		}
 		imports, err := readPackage(repo, dir, sources)
 		if err != nil {
 			return [sha256.Size]byte{}, err
 		}
-		for _, p := range imports {
-			if p == module || strings.HasPrefix(p, module+"/") {
-				todo = append(todo, cmp.Or(strings.TrimPrefix(strings.TrimPrefix(p, module), "/"), "."))
-			} else if m := longestPrefix(versions, p); m != "" {
-				modules[m+" "+versions[m]] = true
-			}
-		}
+		todo = append(todo, imports...)
 	}
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
@@ -136,29 +143,37 @@ func readPackage(repo fs.FS, dir string, sources map[string]bool) ([]string, err
 		case path.Ext(name) == ".s" || path.Ext(name) == ".h":
 			sources[name] = true
 		case path.Ext(name) == ".go":
-			content, err := fs.ReadFile(repo, name)
+			more, err := readFile(repo, name, sources)
 			if err != nil {
 				return nil, err
 			}
-			if ignored(content) {
-				continue
-			}
-			sources[name] = true
-			file, err := parser.ParseFile(token.NewFileSet(), name, content, parser.ImportsOnly)
-			if err != nil {
-				return nil, err
-			}
-			for _, spec := range file.Imports {
-				p, err := strconv.Unquote(spec.Path.Value)
-				if err != nil {
-					return nil, fmt.Errorf("%s: import %s: %w", name, spec.Path.Value, err)
-				}
-				imports = append(imports, p)
-			}
-			if err := readEmbedded(repo, dir, content, sources); err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
-			}
+			imports = append(imports, more...)
 		}
+	}
+	return imports, nil
+}
+
+// readFile adds one Go file and what it embeds to sources and returns what it imports.
+func readFile(repo fs.FS, name string, sources map[string]bool) ([]string, error) {
+	content, err := fs.ReadFile(repo, name)
+	if err != nil || ignored(content) {
+		return nil, err
+	}
+	sources[name] = true
+	file, err := parser.ParseFile(token.NewFileSet(), name, content, parser.ImportsOnly)
+	if err != nil {
+		return nil, err
+	}
+	var imports []string
+	for _, spec := range file.Imports {
+		p, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return nil, fmt.Errorf("%s: import %s: %w", name, spec.Path.Value, err)
+		}
+		imports = append(imports, p)
+	}
+	if err := readEmbedded(repo, path.Dir(name), content, sources); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return imports, nil
 }

@@ -29,7 +29,7 @@ func TestStageDigest(t *testing.T) {
 		return fstest.MapFS{
 			"go.mod":             {Data: []byte("module github.com/solera-ml/solera\n\nrequire (\n\texample.com/parquet v1.2.3\n)\n")},
 			"words.go":           {Data: []byte("package solera\n")},
-			"pipeline/load.go":   {Data: []byte("package pipeline\n")},
+			"pipeline/load.go":   {Data: []byte("package pipeline\n\nimport (\n\t_ \"github.com/solera-ml/solera/table\"\n\t_ \"github.com/solera-ml/solera/tracking\"\n)\n")},
 			"table/table.go":     {Data: []byte("package table\n\nimport (\n\t_ \"github.com/solera-ml/solera\"\n\t_ \"github.com/solera-ml/solera/numeric\"\n\t_ \"example.com/parquet/format\"\n)\n\n//go:embed data/*.csv\n")},
 			"table/data/a.csv":   {Data: []byte("1\n")},
 			"table/other.bin":    {Data: []byte("x")},
@@ -38,6 +38,7 @@ func TestStageDigest(t *testing.T) {
 			"numeric/exp.go":     {Data: []byte("package numeric\n")},
 			"numeric/asm_s390.s": {Data: []byte("TEXT\n")},
 			"server/server.go":   {Data: []byte("package server\n")},
+			"tracking/run.go":    {Data: []byte("package tracking\n")},
 		}
 	}
 	digest := func(fsys fstest.MapFS) [32]byte {
@@ -46,7 +47,7 @@ func TestStageDigest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := stageDigest(fsys, versions, []string{"load.go"}, []string{"table"})
+		d, err := stageDigest(fsys, versions, []string{"load.go"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,6 +68,7 @@ func TestStageDigest(t *testing.T) {
 		{"table/a_test.go", false},
 		{"table/gen.go", false},
 		{"server/server.go", false},
+		{"tracking/run.go", false},
 	} {
 		fsys := repo()
 		old := fsys[tt.file].Data
@@ -84,8 +86,8 @@ func TestStageDigest(t *testing.T) {
 }
 
 func TestMissingEmbeddedFileIsAnError(t *testing.T) {
-	fsys := fstest.MapFS{"a/a.go": {Data: []byte("package a\n\n//go:embed gone.csv\nvar x string\n")}}
-	if _, err := stageDigest(fsys, nil, nil, []string{"a"}); err == nil {
+	fsys := fstest.MapFS{"pipeline/a.go": {Data: []byte("package pipeline\n\n//go:embed gone.csv\nvar x string\n")}}
+	if _, err := stageDigest(fsys, nil, []string{"a.go"}); err == nil {
 		t.Error("got no error")
 	}
 }
