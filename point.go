@@ -11,7 +11,7 @@ import (
 type Point struct {
 	Key   string  // such as "val/loss"; 1 to 1,024 bytes of UTF-8
 	Step  int64   // epoch or batch, as the run counts; may repeat and go back
-	Value float64 // NaN and infinities are values too
+	Value float64 // NaN and infinities are values too; a store may return -0 as 0
 	Time  Micros  // when the run recorded it
 }
 

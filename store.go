@@ -21,8 +21,9 @@ type Store interface {
 	// Update calls fn and commits what it wrote if fn returns nil, all or
 	// nothing. fn sees what earlier Updates committed, of every process, and
 	// nobody sees fn's writes before the commit. Update may call fn again when
-	// another writer was faster, so fn has no effects but through its Tx. An
-	// error of fn is returned as it is.
+	// another writer was faster, so fn has no effects but through its Tx. fn
+	// must not call the Store itself: it would wait for its own end. An error
+	// of fn is returned so that errors.Is finds it.
 	Update(ctx context.Context, fn func(Tx) error) error
 
 	Points

@@ -1,0 +1,275 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/solera-ml/solera"
+)
+
+const artifactSelect = `SELECT a.project, a.name, a.type,
+	(SELECT MAX(v.number) FROM versions v WHERE v.project = a.project AND v.artifact = a.name),
+	a.created, a.updated FROM artifacts a`
+
+func scanArtifact(scan func(...any) error) (solera.Artifact, error) {
+	var a solera.Artifact
+	err := scan(&a.Project, &a.Name, &a.Type, &a.Newest, &a.Created, &a.Updated)
+	return a, err
+}
+
+func (t *tx) Artifact(project, name string) (solera.Artifact, error) {
+	a, err := scanArtifact(t.row(artifactSelect+` WHERE a.project = $1 AND a.name = $2`, project, name).Scan)
+	return a, notFound(err, "artifact "+name)
+}
+
+func (t *tx) Artifacts(project string) ([]solera.Artifact, error) {
+	var f filter
+	f.text("a.project", project)
+	list := []solera.Artifact{}
+	err := t.rows(func(scan func(...any) error) error {
+		a, err := scanArtifact(scan)
+		list = append(list, a)
+		return err
+	}, f.query(artifactSelect, `a.project, a.name`, 0), f.args...)
+	if err != nil {
+		return nil, fmt.Errorf("list artifacts: %w", err)
+	}
+	return list, nil
+}
+
+func (t *tx) CreateVersion(v solera.Version) (solera.Version, error) {
+	created, err := t.createVersion(v)
+	if err != nil {
+		return solera.Version{}, fmt.Errorf("create version of %s: %w", v.Artifact, err)
+	}
+	return created, nil
+}
+
+func (t *tx) createVersion(v solera.Version) (solera.Version, error) {
+	if err := errors.Join(solera.CheckName(v.Project), solera.CheckName(v.Artifact), solera.CheckFiles(v.Files)); err != nil {
+		return v, err
+	}
+	// The row of the artifact is what its committers queue for, so a number
+	// is given once.
+	var typ string
+	err := t.row(`INSERT INTO artifacts (project, name, type, next, created, updated) VALUES ($1, $2, $3, 1, $4, $4)
+		ON CONFLICT (project, name) DO UPDATE SET next = artifacts.next + 1, updated = EXCLUDED.updated
+		RETURNING next - 1, type`,
+		v.Project, v.Artifact, v.Type, int64(v.Created)).Scan(&v.Number, &typ)
+	if err != nil {
+		return v, err
+	}
+	if typ != v.Type {
+		return v, fmt.Errorf("%w: it is a %s, not a %s; commit under another name", solera.ErrConflict, typ, v.Type)
+	}
+	if err := t.createContent(v); err != nil {
+		return v, err
+	}
+	_, err = t.exec(`INSERT INTO versions (project, artifact, number, content, run, created) VALUES ($1, $2, $3, $4, $5, $6)`,
+		v.Project, v.Artifact, v.Number, v.Digest.String(), string(v.Run), int64(v.Created))
+	return v, err
+}
+
+// createContent stores what versions of one digest share, unless it is there.
+func (t *tx) createContent(v solera.Version) error {
+	metadata, err := v.Metadata.MarshalJSON()
+	if err != nil {
+		return fmt.Errorf("metadata: %w", err)
+	}
+	done, err := t.exec(`INSERT INTO contents (digest, type, metadata, size) VALUES ($1, $2, $3, $4) ON CONFLICT (digest) DO NOTHING`,
+		v.Digest.String(), v.Type, string(metadata), v.Size)
+	if err != nil {
+		return err
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	return t.many(`INSERT INTO entries (content, path, digest, size) VALUES ($1, $2, $3, $4)`, len(v.Files), func(i int) []any {
+		return []any{v.Digest.String(), v.Files[i].Path, v.Files[i].Digest.String(), v.Files[i].Size}
+	})
+}
+
+const versionSelect = `SELECT v.project, v.artifact, v.number, c.type, v.content, c.size, c.metadata, v.run, v.created,
+	v.number = (SELECT MAX(n.number) FROM versions n WHERE n.project = v.project AND n.artifact = v.artifact)
+	FROM versions v JOIN contents c ON c.digest = v.content`
+
+// scanVersion leaves Files nil and puts Latest alone into Aliases.
+func scanVersion(scan func(...any) error) (solera.Version, error) {
+	var v solera.Version
+	var digest, metadata string
+	var latest bool
+	err := scan(&v.Project, &v.Artifact, &v.Number, &v.Type, &digest, &v.Size, &metadata, &v.Run, &v.Created, &latest)
+	if err != nil {
+		return v, err
+	}
+	v.Aliases = []string{}
+	if latest {
+		v.Aliases = append(v.Aliases, solera.Latest)
+	}
+	err = errors.Join(v.Digest.UnmarshalText([]byte(digest)), json.Unmarshal([]byte(metadata), &v.Metadata))
+	if err != nil {
+		return v, fmt.Errorf("version %v: %w: its record cannot be read: %v", v.ID(), solera.ErrCorrupt, err)
+	}
+	return v, nil
+}
+
+func (t *tx) Version(id solera.VersionID) (solera.Version, error) {
+	row := t.row(versionSelect+` WHERE v.project = $1 AND v.artifact = $2 AND v.number = $3`, id.Project, id.Artifact, id.Number)
+	v, err := scanVersion(row.Scan)
+	if err != nil {
+		return v, notFound(err, "version "+id.Name())
+	}
+	if v.Files, err = t.files(v.Digest); err != nil {
+		return v, err
+	}
+	err = t.rows(func(scan func(...any) error) error {
+		var alias string
+		err := scan(&alias)
+		v.Aliases = append(v.Aliases, alias)
+		return err
+	}, `SELECT alias FROM aliases WHERE project = $1 AND artifact = $2 AND number = $3`, id.Project, id.Artifact, id.Number)
+	slices.Sort(v.Aliases)
+	return v, err
+}
+
+// files returns the manifest of a content. Sorted here: databases differ in
+// how they order text.
+func (t *tx) files(content solera.Digest) ([]solera.Entry, error) {
+	files := []solera.Entry{}
+	err := t.rows(func(scan func(...any) error) error {
+		var e solera.Entry
+		var digest string
+		if err := scan(&e.Path, &digest, &e.Size); err != nil {
+			return err
+		}
+		files = append(files, e)
+		return files[len(files)-1].Digest.UnmarshalText([]byte(digest))
+	}, `SELECT path, digest, size FROM entries WHERE content = $1`, content.String())
+	slices.SortFunc(files, func(a, b solera.Entry) int { return strings.Compare(a.Path, b.Path) })
+	return files, err
+}
+
+func (t *tx) Versions(q solera.VersionQuery) ([]solera.Version, error) {
+	list, err := t.versions(q)
+	if err != nil {
+		return nil, fmt.Errorf("list versions: %w", err)
+	}
+	return list, nil
+}
+
+func (t *tx) versions(q solera.VersionQuery) ([]solera.Version, error) {
+	var f filter
+	f.text("v.project", q.Project)
+	f.text("v.artifact", q.Artifact)
+	f.text("v.content", q.Digest.String())
+	f.text("v.run", string(q.Run))
+	list := []solera.Version{}
+	err := t.rows(func(scan func(...any) error) error {
+		v, err := scanVersion(scan)
+		list = append(list, v)
+		return err
+	}, f.query(versionSelect, `v.project, v.artifact, v.number DESC`, q.Limit), f.args...)
+	if err != nil {
+		return nil, err
+	}
+	aliases, err := t.aliases(q)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		v := &list[i]
+		v.Aliases = append(v.Aliases, aliases[v.ID()]...)
+		slices.Sort(v.Aliases)
+		if !q.Files {
+			continue
+		}
+		if v.Files, err = t.files(v.Digest); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func (t *tx) aliases(q solera.VersionQuery) (map[solera.VersionID][]string, error) {
+	var f filter
+	f.text("project", q.Project)
+	f.text("artifact", q.Artifact)
+	found := make(map[solera.VersionID][]string)
+	err := t.rows(func(scan func(...any) error) error {
+		var id solera.VersionID
+		var alias string
+		err := scan(&id.Project, &id.Artifact, &id.Number, &alias)
+		found[id] = append(found[id], alias)
+		return err
+	}, f.query(`SELECT project, artifact, number, alias FROM aliases`, `project, artifact, alias`, 0), f.args...)
+	return found, err
+}
+
+func (t *tx) Resolve(ref solera.Ref) (solera.VersionID, error) {
+	id := solera.VersionID{Project: ref.Project, Artifact: ref.Artifact}
+	var err error
+	switch ref.Alias {
+	case "":
+		err = t.row(`SELECT number FROM versions WHERE project = $1 AND artifact = $2 AND number = $3`,
+			ref.Project, ref.Artifact, ref.Number).Scan(&id.Number)
+	case solera.Latest:
+		err = t.row(`SELECT number FROM versions WHERE project = $1 AND artifact = $2 ORDER BY number DESC LIMIT 1`,
+			ref.Project, ref.Artifact).Scan(&id.Number)
+	default:
+		err = t.row(`SELECT number FROM aliases WHERE project = $1 AND artifact = $2 AND alias = $3`,
+			ref.Project, ref.Artifact, ref.Alias).Scan(&id.Number)
+	}
+	return id, notFound(err, "artifact "+ref.String())
+}
+
+func (t *tx) SetAlias(id solera.VersionID, alias string) error {
+	if err := solera.CheckAlias(alias); err != nil {
+		return err
+	}
+	if _, err := t.Resolve(id.Ref()); err != nil {
+		return fmt.Errorf("set alias %s: %w", alias, err)
+	}
+	_, err := t.exec(`INSERT INTO aliases (project, artifact, alias, number) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (project, artifact, alias) DO UPDATE SET number = EXCLUDED.number`, id.Project, id.Artifact, alias, id.Number)
+	return err
+}
+
+func (t *tx) DeleteAlias(project, artifact, alias string) error {
+	_, err := t.exec(`DELETE FROM aliases WHERE project = $1 AND artifact = $2 AND alias = $3`, project, artifact, alias)
+	return err
+}
+
+func (t *tx) AddEdge(e solera.Edge) error {
+	_, err := t.exec(`INSERT INTO edges (run, kind, project, artifact, number) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (run, kind, project, artifact, number) DO NOTHING`,
+		string(e.Run), string(e.Kind), e.Version.Project, e.Version.Artifact, e.Version.Number)
+	if err != nil {
+		return fmt.Errorf("tie run %s to %v: %w", e.Run, e.Version, err)
+	}
+	return nil
+}
+
+func (t *tx) Edges(q solera.EdgeQuery) ([]solera.Edge, error) {
+	var f filter
+	f.text("run", string(q.Run))
+	if q.Version != (solera.VersionID{}) {
+		f.equal("project", q.Version.Project)
+		f.equal("artifact", q.Version.Artifact)
+		f.equal("number", q.Version.Number)
+	}
+	f.text("kind", string(q.Kind))
+	list := []solera.Edge{}
+	err := t.rows(func(scan func(...any) error) error {
+		var e solera.Edge
+		err := scan(&e.Run, &e.Kind, &e.Version.Project, &e.Version.Artifact, &e.Version.Number)
+		list = append(list, e)
+		return err
+	}, f.query(`SELECT run, kind, project, artifact, number FROM edges`, `run, kind, project, artifact, number`, 0), f.args...)
+	if err != nil {
+		return nil, fmt.Errorf("list edges: %w", err)
+	}
+	return list, nil
+}

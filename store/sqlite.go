@@ -1,0 +1,235 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/solera-ml/solera"
+)
+
+// applicationID is written into the head of a store's file, "SLRA" in ASCII,
+// so that no other SQLite file is taken for a store.
+const applicationID = 0x534c5241
+
+// OpenSQLite opens the store in a SQLite file, which it creates with its
+// folder if missing, and brings an older store up to date. A file that is no
+// store, and a store of a newer program, are left alone and reported as
+// ErrInvalid; a damaged one as ErrCorrupt.
+func OpenSQLite(ctx context.Context, path string) (*DB, error) {
+	d, err := openSQLite(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	return d, nil
+}
+
+func openSQLite(ctx context.Context, path string) (*DB, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkFile(path); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return nil, err
+	}
+	d := &DB{name: path, busy: sqliteBusy, explain: sqliteExplain}
+	// FULL, not NORMAL: in WAL mode NORMAL leaves a commit in the system's
+	// cache, and a loss of power would take back what was acknowledged. The
+	// cost is one wait for the disk per transaction, which is why points are
+	// appended in batches.
+	//
+	// IMMEDIATE: a transaction that reads before it writes would otherwise
+	// find, when it comes to write, that its snapshot is out of date.
+	if d.write, err = sql.Open("sqlite", dsn(path, "_pragma", "synchronous(FULL)", "_txlock", "immediate")); err != nil {
+		return nil, err
+	}
+	d.write.SetMaxOpenConns(1)
+	if d.read, err = sql.Open("sqlite", dsn(path, "_query_only", "1")); err != nil {
+		return nil, errors.Join(err, d.write.Close())
+	}
+	d.read.SetMaxOpenConns(8)
+	d.read.SetMaxIdleConns(8)
+	if err := d.retry(ctx, func() error { return d.prepare(ctx, path) }); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// dsn names the file and the settings of each connection. Waiting for a lock
+// is SQLite's first, in busy_timeout, then retry's.
+func dsn(path string, settings ...string) string {
+	q := url.Values{"_pragma": {"busy_timeout(5000)", "foreign_keys(1)"}}
+	for i := 0; i < len(settings); i += 2 {
+		q.Add(settings[i], settings[i+1])
+	}
+	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: q.Encode()}
+	return u.String()
+}
+
+// checkFile refuses what is certainly no SQLite file before SQLite touches it.
+// An empty file is a store that was about to be created.
+func checkFile(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%w: it is not a file", solera.ErrInvalid)
+	}
+	head := make([]byte, 16)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	if n > 0 && string(head[:n]) != "SQLite format 3\x00" {
+		return fmt.Errorf("%w: it is not a Solera store; name another file with --store", solera.ErrInvalid)
+	}
+	return nil
+}
+
+// prepare makes sure that the file is a store of our schema.
+func (d *DB) prepare(ctx context.Context, path string) error {
+	current, err := d.inspect(ctx)
+	if err != nil || current {
+		return err
+	}
+	// Creating and migrating is for one process at a time: what one statement
+	// does is all or nothing, but two processes could interleave.
+	unlock, err := lockFile(ctx, path+".lock")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if current, err = d.inspect(ctx); err != nil || current {
+		return err
+	}
+	// WAL: readers and the writer do not wait for each other. It is a property
+	// of the file and stays.
+	var mode string
+	if err := d.write.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
+		return err
+	}
+	if mode != "wal" {
+		return fmt.Errorf("%w: its file system allows no write-ahead log (mode %s); use a local disk", solera.ErrInvalid, mode)
+	}
+	if _, err := d.write.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
+		return err
+	}
+	return migrate(ctx, goose.DialectSQLite3, d.write)
+}
+
+// inspect reports whether the file is a store of our schema already, and fails
+// if it never can be.
+func (d *DB) inspect(ctx context.Context) (current bool, err error) {
+	var id, tables int64
+	if err := d.write.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
+		return false, err
+	}
+	if err := d.write.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_master").Scan(&tables); err != nil {
+		return false, err
+	}
+	if tables == 0 {
+		return false, nil
+	}
+	if id != applicationID {
+		return false, fmt.Errorf("%w: it is the database of another program; name another file with --store", solera.ErrInvalid)
+	}
+	want, err := newestMigration()
+	if err != nil {
+		return false, err
+	}
+	var have sql.NullInt64
+	const query = `SELECT MAX(version_id) FROM goose_db_version WHERE is_applied`
+	if err := d.write.QueryRowContext(ctx, query).Scan(&have); err != nil {
+		return false, err
+	}
+	if have.Int64 > want {
+		return false, fmt.Errorf("%w: a newer Solera wrote it (schema %d, this program knows %d); use that one, or newer",
+			solera.ErrInvalid, have.Int64, want)
+	}
+	return have.Int64 == want, nil
+}
+
+func migrationFiles() fs.FS {
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		panic(err) // the folder is compiled in
+	}
+	return sub
+}
+
+// newestMigration returns the number of the schema that this program knows.
+func newestMigration() (int64, error) {
+	files, err := fs.Glob(migrationFiles(), "*.sql")
+	if err != nil {
+		return 0, err
+	}
+	return goose.NumericComponent(files[len(files)-1]) // Glob sorts
+}
+
+func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
+	provider, err := goose.NewProvider(dialect, db, migrationFiles())
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("bring the schema up to date: %w", err)
+	}
+	return nil
+}
+
+// code returns the primary and the extended result code of SQLite, or 0.
+func code(err error) (primary, extended int) {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return 0, 0
+	}
+	return e.Code() & 0xff, e.Code()
+}
+
+func sqliteBusy(err error) bool {
+	primary, _ := code(err)
+	return primary == sqlite3.SQLITE_BUSY || primary == sqlite3.SQLITE_LOCKED
+}
+
+// sqliteExplain gives errors their kind and their mend.
+func sqliteExplain(err error) error {
+	primary, extended := code(err)
+	switch primary {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("%w: the database file is damaged; restore a backup (%w)", solera.ErrCorrupt, err)
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("the disk is full; nothing of this step was stored: %w", err)
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
+		return fmt.Errorf("the database file or its folder cannot be written: %w", err)
+	case sqlite3.SQLITE_CONSTRAINT:
+		switch extended {
+		case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+			return fmt.Errorf("%w: a record that this one names does not exist (%w)", solera.ErrNotFound, err)
+		default:
+			return fmt.Errorf("%w: %w", solera.ErrConflict, err)
+		}
+	}
+	return err
+}
