@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/table"
@@ -47,7 +48,7 @@ type Data struct {
 	Target        string            `yaml:"target" text:"any" doc:"The column to predict."`
 	Types         map[string]string `yaml:"types" enum:"number|category|boolean|date" doc:"Column: kind. What is not listed is inferred."`
 	Ignore        []string          `yaml:"ignore" text:"any" doc:"Columns that are read but not used."`
-	MissingValues []string          `yaml:"missing_values" text:"any" doc:"Further texts that mean a missing value, beside the empty field."`
+	MissingValues []string          `yaml:"missing_values" text:"any" doc:"Texts that mean a missing value, in the place of the default list. The empty field always does."`
 	Split         Split             `yaml:"split" doc:"Which rows are for training, validation and test."`
 }
 
@@ -186,6 +187,8 @@ func defaults() *Config {
 			Format:    "auto",
 			Delimiter: "auto",
 			Split:     Split{Train: 0.8, Val: 0.1, Test: 0.1, Stratify: true},
+
+			MissingValues: table.DefaultMissing(),
 		},
 		Preprocess: Preprocessing{
 			Numeric:     transform.DefaultSteps(table.Number),
@@ -349,6 +352,29 @@ func (c *Config) Experiment(name string) int {
 		}
 	}
 	return -1
+}
+
+// TableOptions returns how to read the source.
+func (c *Config) TableOptions() table.Options {
+	d := c.Data
+	o := table.Options{Ignore: d.Ignore, MissingValues: append([]string{""}, d.MissingValues...)}
+	if d.Format != "auto" {
+		o.Format = d.Format
+	}
+	switch d.Delimiter {
+	case "auto":
+	case "tab":
+		o.Delimiter = '\t'
+	default:
+		o.Delimiter, _ = utf8.DecodeRuneInString(d.Delimiter)
+	}
+	for name, kind := range d.Types {
+		if o.Types == nil {
+			o.Types = make(map[string]table.Kind, len(d.Types))
+		}
+		o.Types[name] = table.Kind(kind)
+	}
+	return o
 }
 
 // Rules returns the steps in the form that package transform plans by.

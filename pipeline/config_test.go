@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/solera-ml/solera"
+	"github.com/solera-ml/solera/table"
 )
 
 const wineYAML = `project: wine-classification
@@ -194,6 +195,17 @@ func TestDefaultsFollowFromOtherValues(t *testing.T) {
 	}
 	if c := parse(t, head+"preprocess: {numeric: []}\n"); len(c.Preprocess.Numeric) != 0 || len(c.Preprocess.Categorical) == 0 {
 		t.Errorf("an empty list of steps gives %v, no list %v", c.Preprocess.Numeric, c.Preprocess.Categorical)
+	}
+}
+
+func TestTableOptions(t *testing.T) {
+	c := parse(t, "data: {source: a.csv, target: y, format: csv, delimiter: tab, types: {a: date}, ignore: [b], missing_values: [-999]}\n")
+	want := table.Options{Format: "csv", Delimiter: '\t', Types: map[string]table.Kind{"a": table.Date}, Ignore: []string{"b"}, MissingValues: []string{"", "-999"}}
+	if diff := cmp.Diff(want, c.TableOptions()); diff != "" {
+		t.Error(diff)
+	}
+	if o := parse(t, "data: {source: a.csv, target: y}").TableOptions(); o.Format != "" || o.Delimiter != 0 || o.Types != nil {
+		t.Errorf("nothing said, yet %+v", o)
 	}
 }
 
