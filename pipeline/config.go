@@ -48,7 +48,7 @@ type Data struct {
 	Target        string            `yaml:"target" text:"any" doc:"The column to predict."`
 	Types         map[string]string `yaml:"types" enum:"number|category|boolean|date" doc:"Column: kind. What is not listed is inferred."`
 	Ignore        []string          `yaml:"ignore" text:"any" doc:"Columns that are read but not used."`
-	MissingValues []string          `yaml:"missing_values" text:"any" doc:"Texts that mean a missing value, in the place of the default list. The empty field always does."`
+	MissingValues []string          `yaml:"missing_values" text:"any" doc:"Further texts that mean a missing value, beside the empty field, NA, N/A, null, NaN, None, ? and -."`
 	Split         Split             `yaml:"split" doc:"Which rows are for training, validation and test."`
 }
 
@@ -187,8 +187,6 @@ func defaults() *Config {
 			Format:    "auto",
 			Delimiter: "auto",
 			Split:     Split{Train: 0.8, Val: 0.1, Test: 0.1, Stratify: true},
-
-			MissingValues: table.DefaultMissing(),
 		},
 		Preprocess: Preprocessing{
 			Numeric:     transform.DefaultSteps(table.Number),
@@ -357,7 +355,10 @@ func (c *Config) Experiment(name string) int {
 // TableOptions returns how to read the source.
 func (c *Config) TableOptions() table.Options {
 	d := c.Data
-	o := table.Options{Ignore: d.Ignore, MissingValues: append([]string{""}, d.MissingValues...)}
+	o := table.Options{Ignore: d.Ignore}
+	if len(d.MissingValues) > 0 {
+		o.MissingValues = append(table.DefaultMissing(), d.MissingValues...)
+	}
 	if d.Format != "auto" {
 		o.Format = d.Format
 	}

@@ -92,7 +92,7 @@ func (s Start) check() error {
 	c := s.Table.Column(s.Target)
 	if c == nil {
 		names := s.Table.Names()
-		hint := "the columns are: " + list(names, 20)
+		hint := "the columns are: " + firstFew(names, 20)
 		if near := nearest(s.Target, names); near != "" {
 			hint = fmt.Sprintf("did you mean %s?", near)
 		}
@@ -116,8 +116,8 @@ func (s Start) check() error {
 // maxClasses is the most classes that a model tells apart.
 const maxClasses = 1000
 
-// list joins at most n names.
-func list(names []string, n int) string {
+// firstFew joins at most n names.
+func firstFew(names []string, n int) string {
 	if len(names) <= n {
 		return strings.Join(names, ", ")
 	}

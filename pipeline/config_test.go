@@ -200,7 +200,7 @@ func TestDefaultsFollowFromOtherValues(t *testing.T) {
 
 func TestTableOptions(t *testing.T) {
 	c := parse(t, "data: {source: a.csv, target: y, format: csv, delimiter: tab, types: {a: date}, ignore: [b], missing_values: [-999]}\n")
-	want := table.Options{Format: "csv", Delimiter: '\t', Types: map[string]table.Kind{"a": table.Date}, Ignore: []string{"b"}, MissingValues: []string{"", "-999"}}
+	want := table.Options{Format: "csv", Delimiter: '\t', Types: map[string]table.Kind{"a": table.Date}, Ignore: []string{"b"}, MissingValues: append(table.DefaultMissing(), "-999")}
 	if diff := cmp.Diff(want, c.TableOptions()); diff != "" {
 		t.Error(diff)
 	}
