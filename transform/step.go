@@ -435,23 +435,26 @@ func nearest(got string, known []string) string {
 	return best
 }
 
-// edits is the Levenshtein distance in runes.
+// edits counts the insertions, deletions, replacements and swaps of neighbours
+// that lead from a to b (optimal string alignment).
 func edits(a, b string) int {
 	s, t := []rune(a), []rune(b)
-	row := make([]int, len(t)+1)
+	above2, above, row := make([]int, len(t)+1), make([]int, len(t)+1), make([]int, len(t)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range s {
-		diagonal := row[0]
+		above2, above, row = above, row, above2
 		row[0] = i + 1
 		for j := range t {
-			cost := diagonal
+			cost := above[j]
 			if s[i] != t[j] {
 				cost++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+			row[j+1] = min(cost, row[j]+1, above[j+1]+1)
+			if i > 0 && j > 0 && s[i] == t[j-1] && s[i-1] == t[j] {
+				row[j+1] = min(row[j+1], above2[j-1]+1)
+			}
 		}
 	}
 	return row[len(t)]
