@@ -21,6 +21,8 @@
 // Only the payload and sign of a NaN are left open: IEEE 754 leaves them open too.
 package kernel
 
+//go:generate go run ./gen
+
 import "unsafe"
 
 // A Set is one implementation of all operations. The functions read and write
@@ -51,8 +53,8 @@ type Set struct {
 // row (LDS 0) of biases or zeros. Strides are in bytes.
 type Gemm struct {
 	A, B, C, Start        unsafe.Pointer
-	AS, AK, LDB, LDC, LDS uintptr // A: from row to row, from k to k; the others: from row to row
-	M, N, K               int
+	AS, AK, LDB, LDC, LDS uintptr   // A: from row to row, from k to k; the others: from row to row
+	M, N, K               int       // K is at least 1
 	Bits                  uint32    // lanes of the last vector that exist, one bit each
 	Lanes                 [8]uint32 // the same as all-ones words
 }
@@ -95,6 +97,8 @@ type Flat struct {
 	Root            float32 // factor of the square root of V
 	Eps             float32
 	Nesterov        bool
+	Bits            uint32 // lanes of the last vector that exist
+	Lanes           [8]uint32
 }
 
 // row returns n elements from p + i*stride.
