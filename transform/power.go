@@ -1,7 +1,6 @@
 package transform
 
 import (
-	"errors"
 	"math"
 
 	"github.com/solera-ml/solera/numeric"
@@ -11,6 +10,9 @@ import (
 // parameter lambda: for x >= 0 it is ((x+1)^λ - 1)/λ, or log(x+1) at λ = 0;
 // for x < 0 it is -((1-x)^(2-λ) - 1)/(2-λ), or -log(1-x) at λ = 2.
 func yeoJohnson(x, lambda float64) float64 {
+	if lambda == 1 {
+		return x // to the last digit
+	}
 	if x < 0 {
 		return -curve(numeric.Log1p(-x), 2-lambda)
 	}
@@ -27,6 +29,9 @@ func curve(l, p float64) float64 {
 }
 
 func yeoJohnsonInverse(y, lambda float64) float64 {
+	if lambda == 1 {
+		return y
+	}
 	if y < 0 {
 		return -inverseCurve(-y, 2-lambda)
 	}
@@ -50,9 +55,7 @@ func fitPower(values []float64) (lambda, center, scale float64, err error) {
 	}
 	lambda = 1 // a constant has no best power
 	if low, high, _ := bounds(x); low < high {
-		if lambda, err = bestPower(x); err != nil {
-			return 0, 0, 0, err
-		}
+		lambda = bestPower(x)
 	}
 	for i, v := range x {
 		x[i] = yeoJohnson(v, lambda)
@@ -61,8 +64,16 @@ func fitPower(values []float64) (lambda, center, scale float64, err error) {
 	return lambda, mean, deviation(n, mean, variance), nil
 }
 
-// bestPower minimises the negative log-likelihood of lambda. x is left as it is.
-func bestPower(x []float64) (float64, error) {
+// leastSpread is the standard deviation, as a share of the mean, below which
+// the transformed values have lost too many digits to be told apart: a power
+// that does this to the data is no candidate. scikit-learn lets such powers
+// win, on data such as 1000 ± 1, and returns noise.
+const leastSpread = 1e-5
+
+// bestPower minimises the negative log-likelihood of lambda. Where no power
+// keeps the values apart it returns 1, which leaves them as they are. x is
+// left as it is.
+func bestPower(x []float64) float64 {
 	// The logarithms do not depend on lambda: one exponential per value and
 	// try remains.
 	logs := make([]float64, len(x))
@@ -85,17 +96,17 @@ func bestPower(x []float64) (float64, error) {
 				y[i] = curve(l, lambda)
 			}
 		}
-		_, _, variance := moments(y)
-		if !(variance >= 0x1p-1022) || math.IsInf(variance, 0) {
+		_, mean, variance := moments(y)
+		if !(variance >= 0x1p-1022) || math.IsInf(variance, 0) || math.Sqrt(variance) < leastSpread*math.Abs(mean) {
 			return math.Inf(1) // a collapsed or overflowing scale explains nothing
 		}
 		return float64(float64(len(x))/2*numeric.Log(variance)) - float64((lambda-1)*slope)
 	}
 	lambda := minimise(loss, -2, 2)
 	if math.IsInf(loss(lambda), 1) {
-		return 0, errors.New("no power makes these values comparable; use robust or quantile")
+		return 1
 	}
-	return lambda, nil
+	return lambda
 }
 
 // minimise finds a minimum of f near the interval [a, b]: it walks downhill by
