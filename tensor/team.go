@@ -1,9 +1,9 @@
 package tensor
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/solera-ml/solera/tensor/internal/kernel"
 )
@@ -39,10 +39,10 @@ type worker struct {
 	_       [64]byte
 }
 
-// Spins before a member sleeps: some tens of microseconds, longer than the plain
-// Go code between two operations of a training step, shorter than anything a
-// user could notice.
-const spins = 2000
+// Spins before a member sleeps: about a tenth of a millisecond, longer than most
+// plain Go code between two operations of a training step, shorter than anything
+// a user could notice.
+const spins = 4000
 
 // start adds the members: workers-1, because the poster works too.
 func (e *Engine) start() {
@@ -121,7 +121,9 @@ func (e *Engine) run(units int, job func(e *Engine, w *worker, unit int)) {
 		if i < spins {
 			kernel.Pause()
 		} else {
-			runtime.Gosched() // the owner of the last unit may need this CPU
+			// The owner of the last unit lost its CPU to another process: let the
+			// system run it on this one.
+			time.Sleep(20 * time.Microsecond)
 		}
 	}
 }

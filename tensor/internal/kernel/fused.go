@@ -19,10 +19,16 @@ const (
 // subnormal, with its middles elsewhere): then the part lost decides.
 func fused(p, z float64) float64 {
 	s := p + z
-	if u := math.Float64bits(s); u&lowBits == halfway || 2*u-1 < tiny {
+	if hard(s) {
 		s = odd(p, z)
 	}
 	return float64(float32(s))
+}
+
+// hard reports whether rounding the float64 sum s to float32 may be wrong.
+func hard(s float64) bool {
+	u := math.Float64bits(s)
+	return u&lowBits == halfway || 2*u-1 < tiny
 }
 
 // odd returns p + z rounded to odd: with the last bit set if anything was lost.

@@ -78,3 +78,9 @@ func BenchmarkFused(b *testing.B) {
 }
 
 var sink float64
+
+func BenchmarkPause(b *testing.B) {
+	for range b.N {
+		Pause()
+	}
+}

@@ -30,8 +30,9 @@ func at(p unsafe.Pointer, off uintptr) float32 { return *(*float32)(unsafe.Add(p
 
 func put(p unsafe.Pointer, off uintptr, v float32) { *(*float32)(unsafe.Add(p, off)) = v }
 
-// portableGemm keeps a row of four accumulators as float64 values that are exact
-// float32 values: the rounding of fused is then the only conversion in the loop.
+// portableGemm keeps four accumulators as float64 values that are exact float32
+// values, with the quick part of fused written out: the compiler does not inline
+// it, and a call per term would cost more than all the rest.
 func portableGemm(g *Gemm) {
 	for i := range g.M {
 		a := unsafe.Add(g.A, uintptr(i)*g.AS)
@@ -41,13 +42,20 @@ func portableGemm(g *Gemm) {
 		for ; j+4 <= g.N; j += 4 {
 			s0, s1 := float64(start[j]), float64(start[j+1])
 			s2, s3 := float64(start[j+2]), float64(start[j+3])
-			for k := range g.K {
-				x := float64(at(a, uintptr(k)*g.AK))
-				b := (*[4]float32)(unsafe.Add(g.B, uintptr(k)*g.LDB+uintptr(j)*4))
-				s0 = fused(x*float64(b[0]), s0)
-				s1 = fused(x*float64(b[1]), s1)
-				s2 = fused(x*float64(b[2]), s2)
-				s3 = fused(x*float64(b[3]), s3)
+			at, bt := uintptr(0), uintptr(j)*4
+			for range g.K {
+				x := float64(*(*float32)(unsafe.Add(a, at)))
+				b := (*[4]float32)(unsafe.Add(g.B, bt))
+				p0, p1 := float64(x*float64(b[0])), float64(x*float64(b[1]))
+				p2, p3 := float64(x*float64(b[2])), float64(x*float64(b[3]))
+				t0, t1, t2, t3 := p0+s0, p1+s1, p2+s2, p3+s3
+				if hard(t0) || hard(t1) || hard(t2) || hard(t3) {
+					t0, t1, t2, t3 = odd(p0, s0), odd(p1, s1), odd(p2, s2), odd(p3, s3)
+				}
+				s0, s1 = float64(float32(t0)), float64(float32(t1))
+				s2, s3 = float64(float32(t2)), float64(float32(t3))
+				at += g.AK
+				bt += g.LDB
 			}
 			c[j], c[j+1], c[j+2], c[j+3] = float32(s0), float32(s1), float32(s2), float32(s3)
 		}
