@@ -1,0 +1,388 @@
+// Package pipeline turns a solera.yaml into stages and runs those that are out
+// of date: load, preprocess, build, train. Each stage is a run that uses and
+// commits versioned artifacts, so each works alone, from what the store holds.
+// It joins the learning half to the tracking rules and knows no SQL, no HTTP
+// and no flag.
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/solera-ml/solera"
+	"github.com/solera-ml/solera/tensor"
+	"github.com/solera-ml/solera/tracking"
+)
+
+// The stages, in the order in which they run.
+const (
+	Load       = "load"
+	Preprocess = "preprocess"
+	Build      = "build"
+	Train      = "train"
+)
+
+// Stages lists the stages in the order in which they run.
+func Stages() []string { return []string{Load, Preprocess, Build, Train} }
+
+// What became of a stage.
+const (
+	Ran    = "ran"
+	Cached = "cached"
+	Failed = "failed"
+)
+
+// A Pipeline is one project, ready to run. Config and Tracker must be set.
+type Pipeline struct {
+	Config   *Config
+	Tracker  *tracking.Tracker
+	Reporter Reporter // nil = Silent
+	Kernel   string   // kernel set of package tensor; "" = the best this CPU has. Cannot change a byte
+	Workers  int      // cores to use; 0 = GOMAXPROCS. Cannot change a byte
+	Scratch  string   // folder of checkpoints; "" = none are kept, and an interrupted training starts anew
+}
+
+// A StageResult says what became of one stage. State is Ran if any of its runs
+// did work.
+type StageResult struct {
+	Stage string `json:"stage"`
+	State string `json:"state"`
+}
+
+// A Made is a version that a stage committed, or found in the store.
+type Made struct {
+	Name    string        `json:"name"`
+	Version string        `json:"version"` // "v0"
+	Digest  solera.Digest `json:"digest"`  // of the content alone
+	New     bool          `json:"new"`     // this run of the pipeline committed it
+}
+
+// A Result is what a run of the pipeline has to show.
+type Result struct {
+	Stages      []StageResult      `json:"stages"`
+	Experiments []ExperimentResult `json:"experiments"`
+	Best        string             `json:"best"` // name of the chosen experiment; "" before training
+	Artifacts   []Made             `json:"artifacts"`
+
+	Reason string   `json:"reason,omitempty"` // why Best was chosen, one sentence
+	Ties   []string `json:"ties,omitempty"`   // experiments that the validation rows cannot tell from Best
+}
+
+// A job is one run to be: a stage, or one experiment of the train stage.
+type job struct {
+	stage      string
+	experiment string
+	inputs     []string       // names of artifacts
+	params     map[string]any // effective configuration of this job
+	output     string         // name of the artifact that it commits
+	work       func(context.Context, task) (output, error)
+}
+
+// A task is what a job's work is given.
+type task struct {
+	run    *tracking.Run
+	inputs inputs
+	recipe solera.Digest
+}
+
+// inputs are the versions that a job reads, by artifact name.
+type inputs map[string]*tracking.Snapshot
+
+// output is what a job's work ends with.
+type output struct {
+	draft   tracking.Draft
+	summary solera.Fields
+}
+
+// Check reports whether every name in stages is a stage. "evaluate" is a part
+// of train and accepted for it.
+func Check(stages []string) error {
+	for _, s := range stages {
+		if s != "evaluate" && !slices.Contains(Stages(), s) {
+			return fmt.Errorf("%w: no stage is called %q; the stages are load, preprocess, build and train", solera.ErrUsage, s)
+		}
+	}
+	return nil
+}
+
+// Run brings the named stages up to date, in the order of Stages; no name
+// means all. A stage whose recipe is known is answered from the store.
+//
+// The result is never nil and tells how far it came, also beside an error.
+func (p *Pipeline) Run(ctx context.Context, stages ...string) (*Result, error) {
+	res := &Result{Stages: []StageResult{}, Experiments: []ExperimentResult{}, Artifacts: []Made{}}
+	if err := Check(stages); err != nil {
+		return res, err
+	}
+	chosen := func(stage string) bool {
+		return len(stages) == 0 || slices.Contains(stages, stage) ||
+			stage == Train && slices.Contains(stages, "evaluate")
+	}
+	for _, stage := range Stages() {
+		if !chosen(stage) {
+			continue
+		}
+		jobs, err := p.jobs(ctx, stage)
+		state := Cached
+		if err == nil {
+			state, err = p.runJobs(ctx, jobs, res)
+		}
+		if err != nil {
+			res.Stages = append(res.Stages, StageResult{stage, Failed})
+			return res, err
+		}
+		res.Stages = append(res.Stages, StageResult{stage, state})
+	}
+	if chosen(Train) {
+		return res, p.compare(ctx, res)
+	}
+	return res, nil
+}
+
+// jobs returns the runs that a stage consists of.
+func (p *Pipeline) jobs(ctx context.Context, stage string) ([]job, error) {
+	c := p.Config
+	switch stage {
+	case Load:
+		j, err := p.loadJob(ctx)
+		return []job{j}, err
+	case Preprocess:
+		return []job{{
+			stage: Preprocess, inputs: []string{c.RawName()}, params: p.preprocessParams(),
+			output: c.PreprocessName(), work: p.preprocess,
+		}}, nil
+	case Build:
+		return []job{{
+			stage: Build, inputs: []string{c.PreprocessName()}, params: c.BuildParams(),
+			output: c.ModelName(), work: p.build,
+		}}, nil
+	case Train:
+		return p.trainJobs(), nil
+	}
+	panic("pipeline: unknown stage " + stage)
+}
+
+// runJobs runs the jobs of one stage, several at once if there are several:
+// one training per core is the fastest way to use the cores. The first error
+// in the order of jobs is returned, after all of them ended.
+func (p *Pipeline) runJobs(ctx context.Context, jobs []job, res *Result) (state string, err error) {
+	var (
+		wg     sync.WaitGroup
+		slots  = make(chan struct{}, max(1, p.workers()))
+		made   = make([]Made, len(jobs))
+		errs   = make([]error, len(jobs))
+		cached = make([]bool, len(jobs))
+	)
+	for i := range jobs {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			made[i], cached[i], errs[i] = p.runJob(ctx, jobs[i])
+		})
+	}
+	wg.Wait()
+	state = Cached
+	for i := range jobs {
+		if errs[i] == nil {
+			res.Artifacts = append(res.Artifacts, made[i])
+			if !cached[i] {
+				state = Ran
+			}
+		}
+	}
+	for _, err := range errs {
+		if err != nil {
+			return Failed, err
+		}
+	}
+	return state, nil
+}
+
+// runJob answers the job from the store, or runs it.
+func (p *Pipeline) runJob(ctx context.Context, j job) (made Made, cached bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return Made{}, false, stopped(j, err)
+	}
+	ins, err := p.inputsOf(ctx, j)
+	if err != nil {
+		return Made{}, false, err
+	}
+	recipe := j.recipe(ins.digests())
+	spec := tracking.RunSpec{
+		Stage: j.stage, Experiment: j.experiment,
+		Params: recipe.Params, Recipe: recipe.Digest(), Code: codeOf(j.stage),
+	}
+	hit, err := p.Tracker.Reuse(ctx, spec, ins.versions(j.inputs)...)
+	if err != nil {
+		return Made{}, false, fmt.Errorf("%s: %w", j.title(), err)
+	}
+	if hit != nil {
+		v, ok := hit.Output(j.output)
+		if !ok {
+			return Made{}, false, fmt.Errorf("%s: run %s has this recipe but did not make %s: %w", j.title(), hit.Run.ID, j.output, solera.ErrCorrupt)
+		}
+		p.reporter().StageCached(j.title(), fmt.Sprintf("%s is up to date", v.Name()))
+		return madeOf(v, false), true, nil
+	}
+	v, isNew, err := p.execute(ctx, j, spec, recipe)
+	if err != nil {
+		return Made{}, false, err
+	}
+	return madeOf(v, isNew), false, nil
+}
+
+// execute runs the job as a recorded run.
+func (p *Pipeline) execute(ctx context.Context, j job, spec tracking.RunSpec, recipe Recipe) (v solera.Version, isNew bool, err error) {
+	p.reporter().StageStarted(j.title())
+	run, err := p.Tracker.Start(ctx, spec)
+	if err != nil {
+		return v, false, fmt.Errorf("%s: %w", j.title(), err)
+	}
+	var summary solera.Fields
+	defer func() {
+		if ferr := run.Finish(ctx, err, summary); err == nil && ferr != nil {
+			err = fmt.Errorf("%s: %w", j.title(), ferr)
+		}
+	}()
+	ins := inputs{}
+	for _, name := range j.inputs {
+		// By number: latest may have moved since the recipe was made.
+		snapshot, err := run.Use(ctx, recipe.uses[name])
+		if err != nil {
+			return v, false, fmt.Errorf("%s: %w", j.title(), err)
+		}
+		ins[name] = snapshot
+	}
+	out, err := j.work(ctx, task{run, ins, spec.Recipe})
+	summary = out.summary
+	if err == nil {
+		v, isNew, err = run.Commit(ctx, out.draft)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			err = stopped(j, err)
+		}
+		return v, false, fmt.Errorf("%s: %w", j.title(), err)
+	}
+	word := "new"
+	if !isNew {
+		word = "unchanged"
+	}
+	p.reporter().StageDone(j.title(), []string{v.Name() + " (" + word + ")"})
+	return v, isNew, nil
+}
+
+// stopped marks an error as the user's wish, so that the rim can say how to go
+// on instead of what went wrong.
+func stopped(j job, err error) error {
+	if errors.Is(err, solera.ErrStopped) {
+		return err
+	}
+	return fmt.Errorf("%w: %s was interrupted: the same command goes on from here: %w", solera.ErrStopped, j.title(), err)
+}
+
+// inputsOf opens what latest names of each of the job's inputs.
+func (p *Pipeline) inputsOf(ctx context.Context, j job) (inputs, error) {
+	ins := inputs{}
+	for _, name := range j.inputs {
+		snapshot, err := p.Tracker.Open(ctx, name)
+		if errors.Is(err, solera.ErrNotFound) {
+			return nil, &solera.InputError{
+				Op: j.title(), Msg: fmt.Sprintf("its input %s is not in the store", name),
+				Hint: fmt.Sprintf("make it with: solera %s (or everything with: solera run)", p.makerOf(name)), Err: solera.ErrNotFound,
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", j.title(), err)
+		}
+		ins[name] = snapshot
+	}
+	return ins, nil
+}
+
+// makerOf returns the stage that commits the artifact.
+func (p *Pipeline) makerOf(artifact string) string {
+	switch artifact {
+	case p.Config.RawName():
+		return Load
+	case p.Config.PreprocessName():
+		return Preprocess
+	case p.Config.ModelName():
+		return Build
+	}
+	return Train
+}
+
+func (ins inputs) digests() map[string]solera.Version {
+	out := make(map[string]solera.Version, len(ins))
+	for name, s := range ins {
+		out[name] = s.Version
+	}
+	return out
+}
+
+func (ins inputs) versions(order []string) []solera.Version {
+	var out []solera.Version
+	for _, name := range order {
+		out = append(out, ins[name].Version)
+	}
+	return out
+}
+
+// recipe returns the recipe of the job with these versions as its inputs.
+func (j job) recipe(versions map[string]solera.Version) Recipe {
+	r := Recipe{
+		Stage: j.stage, Experiment: j.experiment, Code: codeOf(j.stage).String(),
+		Params: j.params, Inputs: map[string]string{}, uses: map[string]string{},
+	}
+	for _, name := range j.inputs {
+		r.Inputs[name] = versions[name].Digest.String()
+		r.uses[name] = versions[name].Name()
+	}
+	return r
+}
+
+// title names the job to people: "load", "train exp001".
+func (j job) title() string {
+	if j.experiment != "" {
+		return j.stage + " " + j.experiment
+	}
+	return j.stage
+}
+
+func madeOf(v solera.Version, isNew bool) Made {
+	return Made{Name: v.Artifact, Version: fmt.Sprintf("v%d", v.Number), Digest: v.Digest, New: isNew}
+}
+
+// codeOf returns the digest of the code behind a stage.
+func codeOf(stage string) solera.Digest {
+	var d solera.Digest
+	if b, err := hex.DecodeString(codeDigest(stage)); err == nil {
+		copy(d[:], b)
+	}
+	return d
+}
+
+func (p *Pipeline) reporter() Reporter { return cmp.Or[Reporter](p.Reporter, Silent{}) }
+
+func (p *Pipeline) workers() int {
+	if p.Workers > 0 {
+		return p.Workers
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// engine returns an engine of the chosen kernel set.
+func (p *Pipeline) engine(workers int) (*tensor.Engine, error) {
+	e, err := tensor.NewEngine(p.Kernel, workers)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", solera.ErrUsage, err)
+	}
+	return e, nil
+}
