@@ -7,31 +7,37 @@ import (
 	"errors"
 	"os"
 	"syscall"
-	"time"
 )
 
 // lockFile waits until this process alone holds the lock named by a file, and
 // returns what releases it. A kill releases it too. The file stays: removing
-// it would let two processes lock two files of one name.
+// it would let two processes lock two files of one name. It fails only when
+// ctx ends.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o666)
 	if err != nil {
-		return nil, err
+		return func() {}, nil // a folder that cannot be written: SQLite will say so
 	}
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		switch {
-		case err == nil:
-			return func() { f.Close() }, nil
-		case errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS):
-			return func() { f.Close() }, nil // no locks here: retry mends the rest
-		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR):
-			return nil, errors.Join(err, f.Close())
+	fd := int(f.Fd())
+	if syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+		return func() { f.Close() }, nil
+	}
+	locked := make(chan struct{})
+	go func() {
+		defer close(locked)
+		for errors.Is(syscall.Flock(fd, syscall.LOCK_EX), syscall.EINTR) {
 		}
-		select {
-		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), f.Close())
-		case <-time.After(5 * time.Millisecond):
-		}
+	}()
+	select {
+	case <-locked:
+		return func() { f.Close() }, nil
+	case <-ctx.Done():
+		// The system call cannot be called off. When it ends, the lock goes on
+		// to the next at once.
+		go func() {
+			<-locked
+			f.Close()
+		}()
+		return nil, ctx.Err()
 	}
 }

@@ -45,7 +45,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return nil, err
 	}
-	d := &DB{name: path, busy: sqliteBusy, explain: sqliteExplain}
+	d := &DB{name: path, busy: sqliteBusy, explain: sqliteExplain, enter: newTurnstile(path).enter}
 	// FULL, not NORMAL: in WAL mode NORMAL leaves a commit in the system's
 	// cache, and a loss of power would take back what was acknowledged. The
 	// cost is one wait for the disk per transaction, which is why points are
@@ -62,14 +62,15 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	}
 	d.read.SetMaxOpenConns(8)
 	d.read.SetMaxIdleConns(8)
-	if err := d.retry(ctx, func() error { return d.prepare(ctx, path) }); err != nil {
+	if err := d.retry(ctx, func() error { return d.prepare(ctx) }); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }
 
-// dsn names the file and the settings of each connection. Waiting for a lock
-// is SQLite's first, in busy_timeout, then retry's.
+// dsn names the file and the settings of each connection. busy_timeout is for
+// the moments when SQLite itself locks out others (recovery after a crash, the
+// last checkpoint): writers wait in the turnstile.
 func dsn(path string, settings ...string) string {
 	q := url.Values{"_pragma": {"busy_timeout(5000)", "foreign_keys(1)"}}
 	for i := 0; i < len(settings); i += 2 {
@@ -109,18 +110,18 @@ func checkFile(path string) error {
 }
 
 // prepare makes sure that the file is a store of our schema.
-func (d *DB) prepare(ctx context.Context, path string) error {
+func (d *DB) prepare(ctx context.Context) error {
 	current, err := d.inspect(ctx)
 	if err != nil || current {
 		return err
 	}
 	// Creating and migrating is for one process at a time: what one statement
 	// does is all or nothing, but two processes could interleave.
-	unlock, err := lockFile(ctx, path+".lock")
+	leave, err := d.enter(ctx)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer leave()
 	if current, err = d.inspect(ctx); err != nil || current {
 		return err
 	}

@@ -23,6 +23,8 @@ type DB struct {
 	write *sql.DB // one connection: writers of this process queue here, not in the database
 	read  *sql.DB
 	name  string // for messages
+	// enter waits for this writer's turn among all processes.
+	enter func(context.Context) (leave func(), err error)
 	// explain turns a driver's error into one that names the mend; busy says
 	// that another writer was in the way and trying again may help.
 	explain func(error) error
@@ -53,6 +55,11 @@ func (d *DB) Update(ctx context.Context, fn func(solera.Tx) error) error {
 
 func (d *DB) update(ctx context.Context, fn func(*tx) error) error {
 	return d.retry(ctx, func() error {
+		leave, err := d.enter(ctx)
+		if err != nil {
+			return err
+		}
+		defer leave()
 		t, err := d.write.BeginTx(ctx, nil)
 		if err != nil {
 			return err
@@ -65,8 +72,8 @@ func (d *DB) update(ctx context.Context, fn func(*tx) error) error {
 	})
 }
 
-// patience is how long a transaction waits for writers of other processes
-// before it gives up. Transactions take milliseconds; whoever holds the
+// patience is how long a transaction is turned away by other writers before it
+// gives up. Transactions take milliseconds; whoever holds the
 // database that long is stopped in a debugger, or stuck.
 const patience = 60 * time.Second
 
