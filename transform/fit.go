@@ -388,9 +388,9 @@ func varies(values []float64) bool {
 }
 
 // fitWorkers bounds the columns that are learned at once, so that their copies
-// (three of 8 bytes a row at most) stay within about 1 GiB together.
+// (four of 8 bytes a row at most) stay within about 1 GiB together.
 func fitWorkers(rows int) int {
-	return max(1, min(runtime.GOMAXPROCS(0), (1<<30)/(24*max(rows, 1))))
+	return max(1, min(runtime.GOMAXPROCS(0), (1<<30)/(32*max(rows, 1))))
 }
 
 // parallel calls fn for 0 … n-1 on several goroutines and waits for them. The
