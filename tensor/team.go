@@ -42,7 +42,7 @@ type worker struct {
 // Spins before a member sleeps: about a tenth of a millisecond, longer than most
 // plain Go code between two operations of a training step, shorter than anything
 // a user could notice.
-const spins = 4000
+const spins = 2000
 
 // start adds the members: workers-1, because the poster works too.
 func (e *Engine) start() {

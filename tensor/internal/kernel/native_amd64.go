@@ -19,7 +19,7 @@ func native() []Set {
 
 func avx512() Set {
 	return assemble("avx512", 12, vectors{
-		lanes: 16,
+		lanes: 16, partial: true,
 		tiles: []tile{
 			{12, gemm12x2AVX512, gemm12x1AVX512},
 			{8, gemm8x2AVX512, gemm8x1AVX512},
@@ -59,7 +59,7 @@ func avx512() Set {
 
 func avx2() Set {
 	return assemble("avx2", 6, vectors{
-		lanes: 8,
+		lanes: 8, partial: true,
 		tiles: []tile{
 			{6, gemm6x2AVX2, gemm6x1AVX2},
 			{4, gemm4x2AVX2, gemm4x1AVX2},

@@ -10,6 +10,7 @@ import "unsafe"
 // vectors holds the assembly kernels of one vector unit.
 type vectors struct {
 	lanes     int    // float32 values in a vector
+	partial   bool   // the tail kernels heed the masks; if not, they do one whole vector and Go code the rest
 	tiles     []tile // most rows first, one row last
 	transpose func(*Transpose)
 	moments   columnKernel
@@ -30,7 +31,7 @@ type tile struct {
 	two, tail func(*Gemm)
 }
 
-// A columnKernel does all rows of a number of vectors, or of one partial vector.
+// A columnKernel does all rows of a number of vectors, or of one, which may be partial.
 type columnKernel struct {
 	whole, tail func(*Columns)
 	vectors     int
@@ -45,22 +46,24 @@ type flatKernel struct {
 func assemble(name string, mr int, v vectors) Set {
 	return Set{
 		Name: name, MR: mr, NR: 2 * v.lanes,
-		Gemm:       v.gemm,
-		Transpose:  v.transposeAll,
-		Moments:    func(c *Columns) { v.columns(c, v.moments, nil) },
-		Sums:       func(c *Columns) { v.columns(c, v.sums, nil) },
-		Forward:    func(c *Columns) { v.columns(c, v.forward[bit(c.Affine)|bit(c.ReLU)<<1|bit(c.Drop)<<2], nil) },
-		Backward:   func(c *Columns) { v.columns(c, v.backward[c.gate()], nil) },
-		StatsApply: func(c *Columns) { v.columns(c, v.stats[c.gate()], &v.apply) },
+		Gemm:      v.gemm,
+		Transpose: v.transposeAll,
+		Moments:   func(c *Columns) { v.columns(c, v.moments, nil, portableMoments) },
+		Sums:      func(c *Columns) { v.columns(c, v.sums, nil, portableSums) },
+		Forward: func(c *Columns) {
+			v.columns(c, v.forward[bit(c.Affine)|bit(c.ReLU)<<1|bit(c.Drop)<<2], nil, portableForward)
+		},
+		Backward:   func(c *Columns) { v.columns(c, v.backward[c.gate()], nil, portableBackward) },
+		StatsApply: func(c *Columns) { v.columns(c, v.stats[c.gate()], &v.apply, portableStatsApply) },
 		SGD: func(f *Flat) {
 			if f.M == nil {
-				v.flat(f, v.sgd[0])
+				v.flat(f, v.sgd[0], portableSGD)
 			} else {
-				v.flat(f, v.sgd[1+bit(f.Nesterov)])
+				v.flat(f, v.sgd[1+bit(f.Nesterov)], portableSGD)
 			}
 		},
-		Adam:    func(f *Flat) { v.flat(f, v.adam[bit(f.Max != nil)]) },
-		RMSprop: func(f *Flat) { v.flat(f, v.rmsprop[bit(f.M != nil)]) },
+		Adam:    func(f *Flat) { v.flat(f, v.adam[bit(f.Max != nil)], portableAdam) },
+		RMSprop: func(f *Flat) { v.flat(f, v.rmsprop[bit(f.M != nil)], portableRMSprop) },
 	}
 }
 
@@ -111,6 +114,11 @@ func (v *vectors) gemm(g *Gemm) {
 			g.lanes(cols)
 		}
 		g.B = unsafe.Add(b, j*4)
+		if cols < v.lanes && !v.partial {
+			g.A, g.C, g.Start, g.N = a, unsafe.Add(c, j*4), unsafe.Add(start, j*4), cols
+			portableGemm(g)
+			return
+		}
 		i := 0
 		for _, t := range v.tiles {
 			kernel := t.tail
@@ -129,12 +137,17 @@ func (v *vectors) gemm(g *Gemm) {
 }
 
 // columns does op, and then op then on the same block while it is in the cache.
-func (v *vectors) columns(c *Columns, op columnKernel, then *columnKernel) {
+// What is left where there are no partial vectors is for the Go function.
+func (v *vectors) columns(c *Columns, op columnKernel, then *columnKernel, portable func(*Columns)) {
 	for width := op.vectors * v.lanes; c.Cols >= width; c.Cols -= width {
 		v.block(c, op, then, width)
 	}
 	for c.Cols > 0 {
 		n := min(c.Cols, v.lanes)
+		if n < v.lanes && !v.partial {
+			portable(c)
+			return
+		}
 		v.block(c, op, then, n)
 		c.Cols -= n
 	}
@@ -169,7 +182,7 @@ func (v *vectors) block(c *Columns, op columnKernel, then *columnKernel, n int) 
 	c.Off += uintptr(n) * 4
 }
 
-func (v *vectors) flat(f *Flat, op flatKernel) {
+func (v *vectors) flat(f *Flat, op flatKernel, portable func(*Flat)) {
 	n := f.N
 	f.N = n / v.lanes
 	op.whole(f)
@@ -180,6 +193,11 @@ func (v *vectors) flat(f *Flat, op flatKernel) {
 				*p = unsafe.Add(*p, done)
 			}
 		}
+		if !v.partial {
+			f.N = rest
+			portable(f)
+			return
+		}
 		f.lanes(rest)
 		f.N = 1
 		op.tail(f)
@@ -188,6 +206,10 @@ func (v *vectors) flat(f *Flat, op flatKernel) {
 
 // transposeAll does blocks of 8 rows and 8 columns by the kernel, the rest in Go.
 func (v *vectors) transposeAll(t *Transpose) {
+	if v.transpose == nil {
+		portableTranspose(t)
+		return
+	}
 	x, y, rows, cols := t.X, t.Y, t.Rows, t.Cols
 	i, whole := 0, cols&^7
 	if whole > 0 {

@@ -10,9 +10,6 @@ func writeKernels(m machine) {
 	}
 	m.transpose()
 	for _, tail := range []bool{false, true} {
-		if tail && !partial(m) {
-			break
-		}
 		moments(m, tail)
 		sums(m, tail)
 		for v := range 8 {
@@ -35,9 +32,6 @@ func writeKernels(m machine) {
 	}
 }
 
-// partial reports whether m can load and store a part of a vector.
-func partial(m machine) bool { return m.lanes() > 4 }
-
 type tile struct {
 	rows, vectors int
 	tail          bool
@@ -48,7 +42,7 @@ func tiles(m machine) []tile {
 	var t []tile
 	rows := map[string][]int{"AVX512": {12, 8, 4, 2, 1}, "AVX2": {6, 4, 2, 1}, "NEON": {8, 4, 2, 1}}
 	for _, r := range rows[m.out().suffix] {
-		t = append(t, tile{r, 2, false}, tile{r, 1, partial(m)})
+		t = append(t, tile{r, 2, false}, tile{r, 1, true})
 	}
 	return t
 }
@@ -148,7 +142,7 @@ type block struct {
 	n    int // vectors side by side
 }
 
-// newBlock starts a kernel on n vectors of columns, or on one partial vector.
+// newBlock starts a kernel on n vectors of columns, or on one, which may be partial.
 func newBlock(m machine, name, doc string, n int, tail bool) *block {
 	if tail {
 		name, n = name+"Tail", 1
@@ -295,7 +289,7 @@ func (b *block) drop(k *hash, v vec, j int) {
 // cache lines, less if there are only 16 registers.
 func across(m machine, crowded bool) int {
 	switch {
-	case m.vecs() >= 32:
+	case m.vecs() > 16:
 		return 4
 	case crowded:
 		return 1

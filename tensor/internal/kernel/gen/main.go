@@ -37,6 +37,7 @@ func files() map[string]string {
 		machines []machine
 	}{
 		{"amd64", []machine{newX86("AVX512"), newX86("AVX2")}},
+		{"arm64", []machine{newNEON()}},
 	} {
 		stubs := &strings.Builder{}
 		fmt.Fprintf(stubs, "%spackage kernel\n\n", header)
@@ -92,7 +93,6 @@ type machine interface {
 
 	field(r reg, name string)               // r = field of the argument
 	addField(r reg, name string)            // r += field
-	move(d, s reg)                          // d = s
 	add(d, s reg)                           // d += s
 	addConst(r reg, n int)                  // r += n
 	loop(count reg, body func())            // count times, none for 0

@@ -76,7 +76,6 @@ func (m *x86) end() {
 
 func (m *x86) field(r reg, name string)    { m.emit("MOVQ %s(AX), %s", name, m.r(r)) }
 func (m *x86) addField(r reg, name string) { m.emit("ADDQ %s(AX), %s", name, m.r(r)) }
-func (m *x86) move(d, s reg)               { m.emit("MOVQ %s, %s", m.r(s), m.r(d)) }
 func (m *x86) add(d, s reg)                { m.emit("ADDQ %s, %s", m.r(s), m.r(d)) }
 func (m *x86) addConst(r reg, n int)       { m.emit("ADDQ $%d, %s", n, m.r(r)) }
 
