@@ -132,7 +132,7 @@ func bca(draws []float64, observed, acceleration float64) (low, high float64) {
 			equal++
 		}
 	}
-	share := (float64(below) + 0.5*float64(equal)) / float64(n)
+	share := (float64(below) + float64(0.5*float64(equal))) / float64(n)
 	share = math.Min(math.Max(share, 1/float64(2*n)), 1-1/float64(2*n))
 	z0 := numeric.NormalQuantile(share)
 	end := func(p float64) float64 {

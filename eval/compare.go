@@ -29,7 +29,7 @@ func McNemar(onlyA, onlyB int) float64 {
 	// The tail: each term below k is the one above times i/(n-i+1).
 	sum, term := m, m
 	for i := k; i > 0; i-- {
-		term *= float64(i) / float64(n-i+1)
+		term = float64(term * (float64(i) / float64(n-i+1)))
 		if term < sum*0x1p-60 {
 			break
 		}

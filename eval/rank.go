@@ -25,7 +25,7 @@ func AUC(rows []Scored) float64 {
 				neg++
 			}
 		}
-		pairs += float64(float64(neg) * (float64(positives) + 0.5*float64(pos)))
+		pairs += float64(float64(neg) * (float64(positives) + float64(0.5*float64(pos))))
 		positives += pos
 	}
 	return pairs / float64(positives*(len(sorted)-positives))
@@ -152,7 +152,7 @@ func (o Outcomes) PairwiseAUC() float64 {
 	sum, n := 0.0, 0
 	for a := range int32(o.Classes) {
 		for b := range a {
-			sum += (AUC(o.against(a, b)) + AUC(o.against(b, a))) / 2
+			sum += float64((AUC(o.against(a, b)) + AUC(o.against(b, a))) / 2)
 			n++
 		}
 	}

@@ -103,7 +103,7 @@ func (l *layerNorm) backwardRows(lo, hi int) {
 		mean, inv := l.mean[i], l.inv[i]
 		sum, dot := 0.0, 0.0
 		for j, d := range dy {
-			g := float64(d) * float64(l.gamma[j])
+			g := float64(float64(d) * float64(l.gamma[j]))
 			sum += g
 			dot += float64(g * ((float64(x[j]) - mean) * inv))
 		}

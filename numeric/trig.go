@@ -65,7 +65,7 @@ func cosSmall(x, lo float64) float64 {
 	p = float64(p*z) + 1.0/40320
 	p = float64(p*z) - 1.0/720
 	p = float64(p*z) + 1.0/24
-	h := 0.5 * z
+	h := float64(0.5 * z)
 	w, e := fastTwoSum(1, -h)
 	return w + (e + (float64(float64(z*z)*p) - float64(x*lo)))
 }

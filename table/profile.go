@@ -115,7 +115,7 @@ func finite(v float64) *float64 {
 // quantile returns the q-th quartile of sorted v.
 func quantile(v []float64, q int) *float64 {
 	at := (len(v) - 1) * q
-	i, part := at/4, float64(at%4)/4
+	i, part := at/4, float64(float64(at%4)/4)
 	x := v[i]
 	if part > 0 {
 		x = float64(v[i]*(1-part)) + float64(v[i+1]*part)

@@ -135,9 +135,9 @@ func brent(f func(float64) float64, low, x, high, fx float64) float64 {
 	w, v, fw, fv := x, x, fx, fx
 	var step, before float64
 	for range 500 {
-		mid := (low + high) / 2
+		mid := float64((low + high) / 2)
 		tol := float64(tolerance*math.Abs(x)) + floor
-		if math.Abs(x-mid) <= float64(2*tol)-(high-low)/2 {
+		if math.Abs(x-mid) <= float64(2*tol)-float64((high-low)/2) {
 			break
 		}
 		parabola := false

@@ -106,7 +106,7 @@ func median(values []float64) float64 {
 	if s := low + high; !math.IsInf(s, 0) {
 		return s / 2
 	}
-	return low/2 + high/2
+	return float64(low/2) + float64(high/2)
 }
 
 // selectRank returns the value of rank k (0-based) and leaves the lower ranks

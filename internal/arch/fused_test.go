@@ -29,7 +29,8 @@ func TestNoHiddenFusedMultiplyAdd(t *testing.T) {
 		halves[line.pkg] = line.half
 	}
 	for pkg, sources := range read(t, token.NewFileSet()) {
-		if halves[home(pkg)] == learning && !isTool(pkg, sources) && slices.ContainsFunc(sources, func(s source) bool { return !s.test }) {
+		// nn/nntest judges tests and reaches no artifact.
+		if halves[home(pkg)] == learning && pkg != "nn/nntest" && !isTool(pkg, sources) && slices.ContainsFunc(sources, func(s source) bool { return !s.test }) {
 			packages = append(packages, "./"+pkg)
 		}
 	}
@@ -53,7 +54,7 @@ func TestNoHiddenFusedMultiplyAdd(t *testing.T) {
 		}
 		name, number := string(m[1]), string(m[2])
 		text := sourceLine(t, name, number)
-		if asked.MatchString(text) || strings.Contains(name, "/go/src/") || seen[name+":"+number] {
+		if asked.MatchString(text) || strings.Contains(name, "/nntest/") || strings.Contains(name, "/go/src/") || seen[name+":"+number] {
 			continue
 		}
 		seen[name+":"+number] = true
