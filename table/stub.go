@@ -8,19 +8,6 @@ import (
 	"github.com/solera-ml/solera/tensor"
 )
 
-// Open reads one file or all files that a glob matches.
-func Open(ctx context.Context, pattern string, o Options) (*Table, error) { return nil, errors.ErrUnsupported }
-
-// ReadCSV reads CSV.
-func ReadCSV(ctx context.Context, name string, r io.Reader, o Options) (*Table, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// ReadJSONL reads JSON lines.
-func ReadJSONL(ctx context.Context, name string, r io.Reader, o Options) (*Table, error) {
-	return nil, errors.ErrUnsupported
-}
-
 // ReadParquet reads Parquet.
 func ReadParquet(ctx context.Context, name string, r io.ReaderAt, size int64, o Options) (*Table, error) {
 	return nil, errors.ErrUnsupported
@@ -48,14 +35,6 @@ func ReadMatrixParquet(ctx context.Context, name string, r io.ReaderAt, size int
 	return Matrix{}, errors.ErrUnsupported
 }
 
-// A SourceFile is one file of a source.
-type SourceFile struct {
-	Name   string
-	Size   int64
-	Digest [32]byte
-}
-
-// SourceDigest hashes the contents of the files that Open would read, in its order.
-func SourceDigest(ctx context.Context, pattern string) ([32]byte, []SourceFile, error) {
-	return [32]byte{}, nil, errors.ErrUnsupported
+func openParquet(ctx context.Context, op string, names []string, o Options) (*Table, error) {
+	return nil, errors.ErrUnsupported
 }
