@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/solera-ml/solera"
+	"github.com/solera-ml/solera/dataset"
+	"github.com/solera-ml/solera/pipeline"
+	"github.com/solera-ml/solera/table"
+)
+
+func (a *app) initCommand() *cobra.Command {
+	var target string
+	var force bool
+	c := &cobra.Command{
+		Use:   "init NAME|FILE [--target COLUMN]",
+		Short: "Begin a project: write solera.yaml for a sample or for your table",
+		Long: `Write a commented solera.yaml. NAME is one of the tables that ship with Solera
+(solera samples lists them); FILE is a CSV, JSON-lines or Parquet file, or a
+glob in quotes. The types of its columns are inferred and written down, where
+you can correct them.`,
+		Example: "  solera init wine\n  solera init data.csv --target churned",
+		Args: func(_ *cobra.Command, args []string) error {
+			switch len(args) {
+			case 0:
+				return usage("which table? solera init data.csv --target COLUMN, or a sample: solera init %s",
+					strings.Join(dataset.Names(), ", solera init "))
+			case 1:
+				return nil
+			}
+			return usage("solera init takes one table, not %d: quote a glob, as in solera init 'data/*.csv'", len(args))
+		},
+		RunE: func(c *cobra.Command, args []string) error { return a.init(c.Context(), args[0], target, force) },
+	}
+	c.Flags().StringVar(&target, "target", "", "the `COLUMN` to predict")
+	c.Flags().BoolVar(&force, "force", false, "overwrite solera.yaml")
+	return c
+}
+
+func (a *app) init(ctx context.Context, what, target string, force bool) error {
+	file := a.configPath()
+	if _, err := os.Lstat(file); err == nil && !force {
+		return &solera.InputError{File: file, Msg: "exists already", Hint: "keep it, or overwrite it with --force", Err: solera.ErrConflict}
+	}
+	start, err := a.start(ctx, what, target)
+	if err != nil {
+		return err
+	}
+	src, err := pipeline.Init(start)
+	if err != nil {
+		return err
+	}
+	if _, err := pipeline.Parse(file, src); err != nil {
+		return fmt.Errorf("a defect: solera init wrote a file that does not read back: %w", err)
+	}
+	if err := writeFile(file, src, force); err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(started(file, start))
+	}
+	if err := a.printf("Wrote %s: %s of %s, target %s.\n", file, count(start.Table.Len(), "row"), count(len(start.Table.Columns), "column"), start.Target); err != nil {
+		return err
+	}
+	if what != start.Source {
+		return a.printf("%s\nNext: solera %srun\n", start.Title, a.flagsForNext())
+	}
+	return a.printf("Look at the types and the ignored columns in it. Next: solera %srun\n", a.flagsForNext())
+}
+
+// flagsForNext repeats -C in commands that are shown to be typed.
+func (a *app) flagsForNext() string {
+	if a.dir == "" {
+		return ""
+	}
+	if strings.ContainsAny(a.dir, " '\"$\\") {
+		return fmt.Sprintf("-C %q ", a.dir)
+	}
+	return "-C " + a.dir + " "
+}
+
+// start reads the table that the project begins with.
+func (a *app) start(ctx context.Context, what, target string) (pipeline.Start, error) {
+	if slices.Contains(dataset.Names(), what) {
+		s, err := dataset.Get(what)
+		if err != nil {
+			return pipeline.Start{}, err
+		}
+		if target == "" {
+			target = s.Target
+		}
+		return pipeline.Start{Source: "sample:" + what, Title: s.Title, Origin: s.Source + "\n" + s.Licence, Target: target, Table: s.Table}, nil
+	}
+	path := a.path(what)
+	if !strings.ContainsAny(what, "*?[") {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return pipeline.Start{}, &solera.InputError{
+				File: what, Msg: "no such file and no such sample",
+				Hint: "the samples are " + strings.Join(dataset.Names(), ", "), Err: solera.ErrNotFound,
+			}
+		}
+	}
+	t, err := table.Open(ctx, path, table.Options{})
+	if err != nil {
+		return pipeline.Start{}, err
+	}
+	if target == "" {
+		names := t.Names()
+		shown := strings.Join(names[:min(len(names), 20)], ", ")
+		if len(names) > 20 {
+			shown += fmt.Sprintf(" and %d more", len(names)-20)
+		}
+		return pipeline.Start{}, usage("which column is to be predicted? solera init %s --target COLUMN; the columns are %s", what, shown)
+	}
+	source, err := a.relativeToConfig(path)
+	return pipeline.Start{Source: source, Target: target, Table: t}, err
+}
+
+// relativeToConfig returns a path as solera.yaml has it: relative to its
+// folder, unless it is absolute, with slashes on every system.
+func (a *app) relativeToConfig(path string) (string, error) {
+	if filepath.IsAbs(path) {
+		return filepath.ToSlash(path), nil
+	}
+	rel, err := filepath.Rel(filepath.Dir(a.configPath()), path)
+	if err != nil {
+		return "", fmt.Errorf("path of %s relative to %s: %w", path, a.configPath(), err)
+	}
+	return filepath.ToSlash(rel), nil
+}
+
+// writeFile writes a new file whole or not at all.
+func writeFile(name string, content []byte, overwrite bool) error {
+	tmp, err := os.CreateTemp(filepath.Dir(name), ".solera-*.tmp")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(content)
+	if err == nil {
+		err = tmp.Chmod(0o644)
+	}
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		if overwrite {
+			err = os.Rename(tmp.Name(), name)
+		} else if err = os.Link(tmp.Name(), name); err != nil && !errors.Is(err, fs.ErrExist) {
+			err = os.Rename(tmp.Name(), name) // a file system without links
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+type startedColumn struct {
+	Name string     `json:"name"`
+	Kind table.Kind `json:"kind"`
+}
+
+// started is what init --json writes.
+func started(file string, s pipeline.Start) any {
+	columns := []startedColumn{}
+	for _, c := range s.Table.Columns {
+		columns = append(columns, startedColumn{c.Name, c.Kind})
+	}
+	return struct {
+		File    string          `json:"file"`
+		Source  string          `json:"source"`
+		Target  string          `json:"target"`
+		Rows    int             `json:"rows"`
+		Columns []startedColumn `json:"columns"`
+	}{file, s.Source, s.Target, s.Table.Len(), columns}
+}

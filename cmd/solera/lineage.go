@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/solera-ml/solera/tracking"
+)
+
+func (a *app) lineageCommand() *cobra.Command {
+	format := "tree"
+	formats := []string{"tree", "json", "dot", "mermaid"}
+	c := &cobra.Command{
+		Use:   "lineage NAME[:REF]",
+		Short: "Show what a version was made from",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usage("of which version? solera lineage NAME:v0, or NAME for the newest")
+			}
+			if !slices.Contains(formats, format) {
+				return usage("--format %s: want %s", format, strings.Join(formats, ", "))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx := c.Context()
+			cfg, err := a.readConfig()
+			if err != nil {
+				return err
+			}
+			w, err := a.open(ctx, cfg.Project, false)
+			if err != nil {
+				return err
+			}
+			defer w.close()
+			g, err := w.Lineage(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			switch {
+			case a.json || format == "json":
+				return a.printJSON(g)
+			case format == "dot":
+				return writeDOT(a.stdout, g)
+			case format == "mermaid":
+				return writeMermaid(a.stdout, g)
+			}
+			return g.WriteTree(a.stdout)
+		},
+	}
+	c.Flags().StringVar(&format, "format", format, "tree, json, dot or mermaid")
+	return c
+}
+
+// writeDOT writes a graph for Graphviz: versions are boxes, runs ellipses,
+// arrows go the way of the data.
+func writeDOT(w io.Writer, g tracking.Graph) error {
+	var b strings.Builder
+	b.WriteString("digraph lineage {\n  rankdir=LR;\n")
+	for _, n := range g.Nodes {
+		shape := "box"
+		if n.Kind == "run" {
+			shape = "ellipse"
+		}
+		fmt.Fprintf(&b, "  %s [label=%s, shape=%s];\n", dotText(n.ID), dotText(n.Name), shape)
+	}
+	for _, e := range g.Edges {
+		fmt.Fprintf(&b, "  %s -> %s [label=%s];\n", dotText(e.From), dotText(e.To), dotText(string(e.Kind)))
+	}
+	b.WriteString("}\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// dotText quotes a text for Graphviz.
+func dotText(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", " ").Replace(s) + `"`
+}
+
+// writeMermaid writes a graph for Mermaid, which Markdown pages draw.
+func writeMermaid(w io.Writer, g tracking.Graph) error {
+	var b strings.Builder
+	b.WriteString("flowchart LR\n")
+	number := make(map[string]int, len(g.Nodes)) // identifiers with a colon are not Mermaid's
+	for i, n := range g.Nodes {
+		number[n.ID] = i
+		open, end := "[", "]"
+		if n.Kind == "run" {
+			open, end = "([", "])"
+		}
+		fmt.Fprintf(&b, "  n%d%s\"%s\"%s\n", i, open, mermaidText(n.Name), end)
+	}
+	for _, e := range g.Edges {
+		fmt.Fprintf(&b, "  n%d -->|%s| n%d\n", number[e.From], e.Kind, number[e.To])
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func mermaidText(s string) string {
+	return strings.NewReplacer(`"`, "#quot;", "\n", " ").Replace(s)
+}
+
+// stageNames completes the word on the command line.
+func stageNames(stages []string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return stages, cobra.ShellCompDirectiveNoFileComp
+	}
+}

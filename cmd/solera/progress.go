@@ -1,0 +1,203 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/solera-ml/solera/pipeline"
+)
+
+// A progress shows a run of the pipeline while it goes on, on stderr. Close
+// ends it before anything else is written.
+type progress interface {
+	pipeline.Reporter
+	Close()
+}
+
+// newProgress chooses bars for a terminal, lines for everything else. Under
+// --json stderr is for the error alone, so that scripts can read it.
+func (a *app) newProgress() progress {
+	switch {
+	case a.json || a.quiet:
+		return silent{}
+	case a.isTerminal(a.stderr) && a.env("CI") == "" && !a.verbose:
+		return &bars{lines: lines{w: a.stderr}, running: map[string]*bar{}}
+	}
+	return &lines{w: a.stderr, every: a.verbose}
+}
+
+type silent struct{ pipeline.Silent }
+
+func (silent) Close() {}
+
+// lines reports in plain lines: the stage in the first column, what happens in
+// the second.
+type lines struct {
+	mu    sync.Mutex // guards w
+	w     io.Writer
+	every bool // every epoch, not every tenth part
+}
+
+// stageWidth is that of the longest stage.
+const stageWidth = len(pipeline.Preprocess)
+
+func (l *lines) write(stage, text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintf(l.w, "%-*s  %s\n", stageWidth, stage, printable(text))
+}
+
+func (l *lines) StageStarted(stage string) { l.write(stage, "started") }
+
+func (l *lines) StageCached(stage, why string) { l.write(stage, "cached: "+why) }
+
+func (l *lines) Line(stage, text string) { l.write(stage, text) }
+
+func (l *lines) Warning(stage, text string) { l.write(stage, "warning: "+text) }
+
+func (l *lines) Epoch(experiment string, epoch, epochs int, m map[string]float64) {
+	if l.every || epoch == epochs || epoch%max(1, epochs/10) == 0 {
+		l.write("train "+experiment, fmt.Sprintf("epoch %*d/%d  %s", len(fmt.Sprint(epochs)), epoch, epochs, metricsText(m)))
+	}
+}
+
+// metricsText reads "train loss 0.4123 acc 88.0 %  val loss 0.3312 acc 94.4 %".
+func metricsText(m map[string]float64) string {
+	return fmt.Sprintf("train loss %.4f acc %5.1f %%  val loss %.4f acc %5.1f %%",
+		m["train/loss"], 100*m["train/accuracy"], m["val/loss"], 100*m["val/accuracy"])
+}
+
+func (l *lines) ExperimentDone(experiment, text string, err error) {
+	if err != nil {
+		text = "stopped: " + err.Error()
+	}
+	l.write("train "+experiment, text)
+}
+
+func (l *lines) StageDone(stage string, made []string) {
+	l.write(stage, "made "+strings.Join(made, ", "))
+}
+
+func (l *lines) Close() {}
+
+// bars shows a bar for each experiment that trains, and lines above them.
+type bars struct {
+	lines
+
+	mu      sync.Mutex // guards the rest
+	pool    *mpb.Progress
+	running map[string]*bar
+	width   int
+}
+
+// A bar is one training.
+type bar struct {
+	*mpb.Bar
+	mu    sync.Mutex
+	state string // shown behind the bar
+}
+
+func (b *bar) text() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state
+}
+
+func (b *bar) set(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.state = text
+}
+
+// write puts a line above the bars, if there are any.
+func (b *bars) write(stage, text string) {
+	b.mu.Lock()
+	pool := b.pool
+	b.mu.Unlock()
+	if pool == nil {
+		b.lines.write(stage, text)
+		return
+	}
+	fmt.Fprintf(pool, "%-*s  %s\n", stageWidth, stage, printable(text))
+}
+
+func (b *bars) StageStarted(stage string) {
+	if !strings.HasPrefix(stage, pipeline.Train) {
+		b.write(stage, "started")
+	}
+}
+
+func (b *bars) StageCached(stage, why string) { b.write(stage, "cached: "+why) }
+func (b *bars) Line(stage, text string)       { b.write(stage, text) }
+func (b *bars) Warning(stage, text string)    { b.write(stage, "warning: "+text) }
+func (b *bars) StageDone(stage string, made []string) {
+	b.write(stage, "made "+strings.Join(made, ", "))
+}
+
+func (b *bars) Epoch(experiment string, epoch, epochs int, m map[string]float64) {
+	one := b.bar(experiment, epochs)
+	one.set(fmt.Sprintf("val loss %.4f acc %5.1f %%", m["val/loss"], 100*m["val/accuracy"]))
+	one.SetCurrent(int64(epoch))
+}
+
+// bar returns the experiment's bar, which appears with its first epoch.
+func (b *bars) bar(experiment string, epochs int) *bar {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.pool == nil {
+		b.pool = mpb.New(mpb.WithOutput(b.w), mpb.WithWidth(30), mpb.WithRefreshRate(100*time.Millisecond))
+	}
+	one := b.running[experiment]
+	if one == nil {
+		one = &bar{}
+		one.Bar = b.pool.AddBar(int64(epochs),
+			mpb.PrependDecorators(
+				decor.Name("train "+experiment, decor.WCSyncSpaceR),
+				decor.CountersNoUnit("%d/%d", decor.WCSyncSpace),
+			),
+			mpb.AppendDecorators(
+				decor.Any(func(decor.Statistics) string { return one.text() }, decor.WCSyncSpaceR),
+				decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO), ""),
+			),
+		)
+		b.running[experiment] = one
+	}
+	return one
+}
+
+func (b *bars) ExperimentDone(experiment, text string, err error) {
+	b.mu.Lock()
+	one := b.running[experiment]
+	b.mu.Unlock()
+	if one == nil {
+		return
+	}
+	if err != nil {
+		one.Abort(false)
+		return
+	}
+	one.set(text)
+	one.SetTotal(-1, true) // early stopping: complete where it stands
+}
+
+// Close draws the last state of the bars and ends them.
+func (b *bars) Close() {
+	b.mu.Lock()
+	pool := b.pool
+	for _, one := range b.running {
+		if !one.Completed() {
+			one.Abort(false)
+		}
+	}
+	b.pool = nil
+	b.mu.Unlock()
+	if pool != nil {
+		pool.Wait()
+	}
+}

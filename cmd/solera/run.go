@@ -1,0 +1,283 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/solera-ml/solera/eval"
+	"github.com/solera-ml/solera/pipeline"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run [STAGE…]",
+		Short: "Run what is out of date: load, preprocess, build, train, evaluate",
+		Long: `Run the stages load, preprocess, build, train and evaluate of solera.yaml, in
+this order, or only the stages that are named. A stage whose inputs, params and
+code did not change is answered from the store.`,
+		ValidArgsFunction: stageNames(pipeline.Stages()),
+		RunE:              func(c *cobra.Command, args []string) error { return a.run(c.Context(), args...) },
+	}
+}
+
+// stageCommand is a verb that runs one stage.
+func (a *app) stageCommand(stage, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: stage, Short: short, Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.run(c.Context(), stage) },
+	}
+}
+
+// run brings stages up to date and shows what came out.
+func (a *app) run(ctx context.Context, stages ...string) error {
+	if err := pipeline.Check(stages); err != nil {
+		return err
+	}
+	cfg, err := a.readConfig()
+	if err != nil {
+		return err
+	}
+	w, err := a.open(ctx, cfg.Project, true)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	progress := a.newProgress()
+	p := pipeline.Pipeline{
+		Config: cfg, Tracker: w.Tracker, Reporter: progress,
+		Kernel: a.env("SOLERA_KERNEL"), Scratch: filepath.Join(w.folder, "checkpoints"),
+	}
+	res, err := p.Run(ctx, stages...)
+	progress.Close()
+	if a.json {
+		// Also beside an error: how far it came. The error itself follows on
+		// stderr.
+		if jerr := a.printJSON(res); err == nil {
+			err = jerr
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return a.showResult(ctx, cfg, w, res)
+}
+
+// showResult writes what a run of the pipeline made, for people.
+func (a *app) showResult(ctx context.Context, cfg *pipeline.Config, w *workspace, res *pipeline.Result) error {
+	var rows [][]string
+	for _, m := range res.Artifacts {
+		state := "unchanged"
+		if m.New {
+			state = "new"
+		}
+		rows = append(rows, []string{m.Name + ":" + m.Version, state, m.Digest.Short()})
+	}
+	if err := a.printTable([]string{"ARTIFACT", "", "DIGEST"}, rows); err != nil {
+		return err
+	}
+	if len(res.Experiments) == 0 {
+		return a.printf("\nNext: solera %s%s\n", a.flagsForNext(), nextStage(res))
+	}
+	if err := a.printf("\n"); err != nil {
+		return err
+	}
+	if err := a.showExperiments(res); err != nil {
+		return err
+	}
+	best := cfg.Experiment(res.Best)
+	if best < 0 {
+		return nil
+	}
+	for _, e := range res.Experiments {
+		if e.Name == res.Best {
+			if err := a.showReport(e); err != nil {
+				return err
+			}
+		}
+	}
+	name := cfg.TrainedName(best)
+	g, err := w.Lineage(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := a.printf("\nWhere %s comes from:\n\n", name); err != nil {
+		return err
+	}
+	if err := g.WriteTree(a.stdout); err != nil {
+		return err
+	}
+	flags := a.flagsForNext()
+	return a.printf(`
+Next: solera %spredict %s FILE     classes and probabilities of new rows
+      solera %sartifacts %s:latest     its files: report, weights, history
+      change a line of %s and solera %srun: only what depends on it runs again
+`, flags, name, flags, name, cfg.File(), flags)
+}
+
+// nextStage is the command after a run that did not train.
+func nextStage(res *pipeline.Result) string {
+	all := pipeline.Stages()
+	last := -1
+	for _, s := range res.Stages {
+		for i, name := range all {
+			if s.Stage == name {
+				last = max(last, i)
+			}
+		}
+	}
+	if last+1 < len(all) {
+		return all[last+1]
+	}
+	return "run"
+}
+
+// showExperiments writes the results table and the choice.
+func (a *app) showExperiments(res *pipeline.Result) error {
+	var rows [][]string
+	for _, e := range res.Experiments {
+		name := e.Name
+		if name == res.Best {
+			name += " ←"
+		}
+		rows = append(rows, []string{
+			name, share(e.Val.Accuracy), decimal(e.Val.Loss.Value),
+			share(e.Test.Accuracy), decimal(e.Test.Loss.Value), decimal(e.Test.MacroF1.Value),
+		})
+	}
+	if err := a.printTable([]string{"EXPERIMENT", "VALIDATION ACCURACY (95 % CI)", "LOSS", "TEST ACCURACY (95 % CI)", "LOSS", "MACRO F1"}, rows); err != nil {
+		return err
+	}
+	if len(res.Experiments) == 1 {
+		return nil
+	}
+	return a.printf("\nBest: %s. %s\n", res.Best, res.Reason)
+}
+
+// share reads "17/18 = 94 %, 74–99 %".
+func share(s eval.Score) string {
+	hits := int(math.Round(s.Value * float64(s.N)))
+	text := fmt.Sprintf("%d/%d = %s", hits, s.N, percent(s.Value, s.N))
+	if !math.IsNaN(s.Low) && !math.IsNaN(s.High) {
+		text += fmt.Sprintf(", %.0f–%.0f %%", 100*s.Low, 100*s.High)
+	}
+	return text
+}
+
+// percent shows no more digits than n rows can tell apart, and 100 % only when
+// it is all of them.
+func percent(x float64, n int) string {
+	switch {
+	case math.IsNaN(x):
+		return "—"
+	case n < 200:
+		return fmt.Sprintf("%.0f %%", 100*x)
+	case n < 20_000:
+		return cut(100*x, 1) + " %"
+	}
+	return cut(100*x, 2) + " %"
+}
+
+// cut rounds to digits, but not up to 100.
+func cut(x float64, digits int) string {
+	s := strconv.FormatFloat(x, 'f', digits, 64)
+	if x < 100 && strings.HasPrefix(s, "100") {
+		p := math.Pow10(digits)
+		s = strconv.FormatFloat(math.Floor(x*p)/p, 'f', digits, 64)
+	}
+	return s
+}
+
+// decimal shows a loss or a score in four digits, a number that the rows
+// cannot tell as a dash.
+func decimal(x float64) string {
+	if math.IsNaN(x) {
+		return "—"
+	}
+	return strconv.FormatFloat(x, 'f', 4, 64)
+}
+
+// showReport writes the test report of one experiment: classes, confusion and
+// the hardest rows. What does not fit a screen is in report.json.
+func (a *app) showReport(e pipeline.ExperimentResult) error {
+	const most = 12 // classes that are shown
+	r := e.Report.Test
+	if err := a.printf("\nTest of %s: %s rows, best epoch %d of %d\n\n", e.Name, strconv.Itoa(r.N), e.Report.BestEpoch, e.Report.Epochs); err != nil {
+		return err
+	}
+	var rows [][]string
+	confusion := len(r.PerClass) <= 6
+	headers := []string{"CLASS", "ROWS", "PRECISION", "RECALL", "F1"}
+	if confusion {
+		for _, c := range r.Classes {
+			headers = append(headers, "→ "+clipText(c, 12))
+		}
+	}
+	for i, c := range r.PerClass[:min(len(r.PerClass), most)] {
+		row := []string{clipText(c.Class, 24), strconv.Itoa(c.Support), decimal(c.Precision.Value), decimal(c.Recall.Value), decimal(float64(c.F1))}
+		if confusion {
+			for _, n := range r.Confusion[i] {
+				row = append(row, fmt.Sprint(n))
+			}
+		}
+		rows = append(rows, row)
+	}
+	if err := a.printTable(headers, rows); err != nil {
+		return err
+	}
+	if left := len(r.PerClass) - most; left > 0 {
+		if err := a.printf("… and %d classes more, in report.json\n", left); err != nil {
+			return err
+		}
+	}
+	if confusion {
+		if err := a.printf("(→ columns: rows of the class by the class that was predicted)\n"); err != nil {
+			return err
+		}
+	}
+	for _, warning := range e.Report.Warnings {
+		if err := a.printf("Note: %s\n", printable(warning)); err != nil {
+			return err
+		}
+	}
+	return a.showHardest(r)
+}
+
+// showHardest writes the rows to which the model gave least probability for
+// the truth.
+func (a *app) showHardest(r eval.Report) error {
+	const most = 5
+	var rows [][]string
+	for _, h := range r.Hardest[:min(len(r.Hardest), most)] {
+		var parts []string
+		for i, p := range h.Probabilities {
+			if len(h.Probabilities) <= 4 || r.Classes[i] == h.True || r.Classes[i] == h.Predicted {
+				parts = append(parts, fmt.Sprintf("%s %.3f", clipText(r.Classes[i], 16), float64(p)))
+			}
+		}
+		rows = append(rows, []string{
+			strconv.FormatInt(h.Row, 10), clipText(h.True, 16), clipText(h.Predicted, 16), decimal(float64(h.Loss)), strings.Join(parts, ", "),
+		})
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := a.printf("\nHardest test rows (numbers as in the source, from 0)\n\n"); err != nil {
+		return err
+	}
+	return a.printTable([]string{"ROW", "TRUE", "PREDICTED", "LOSS", "PROBABILITIES"}, rows)
+}
+
+func clipText(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return cmp.Or(s, `""`)
+}

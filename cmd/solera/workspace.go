@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/solera-ml/solera"
+	"github.com/solera-ml/solera/blob"
+	"github.com/solera-ml/solera/pipeline"
+	"github.com/solera-ml/solera/store"
+	"github.com/solera-ml/solera/tracking"
+)
+
+// configPath returns where the configuration is, or will be.
+func (a *app) configPath() string {
+	if a.config != "" {
+		return a.path(a.config)
+	}
+	return a.path(pipeline.FileName)
+}
+
+// readConfig reads the configuration.
+func (a *app) readConfig() (*pipeline.Config, error) { return pipeline.Open(a.configPath()) }
+
+// A workspace is an open store, its blobs and the project in it.
+type workspace struct {
+	*tracking.Tracker
+	folder string // of the store; checkpoints live beside it
+	close  func() error
+}
+
+// storeFolder returns the folder of the store. Flags win over the environment.
+func (a *app) storeFolder() (string, error) {
+	url := firstOf(a.store, a.env("SOLERA_STORE"), ".solera")
+	folder, err := a.localFolder("--store", url)
+	return folder, err
+}
+
+func (a *app) blobFolder(store string) (string, error) {
+	url := firstOf(a.blobs, a.env("SOLERA_BLOBS"))
+	if url == "" {
+		return filepath.Join(store, "blobs"), nil
+	}
+	return a.localFolder("--blobs", url)
+}
+
+func firstOf(texts ...string) string {
+	for _, s := range texts {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// localFolder returns the folder that a URL names: a path, or file://PATH.
+func (a *app) localFolder(flag, url string) (string, error) {
+	scheme, rest, ok := strings.Cut(url, "://")
+	switch {
+	case !ok:
+		return a.path(url), nil
+	case scheme == "file":
+		return a.path(rest), nil
+	}
+	return "", usage("%s %s: %s comes with a later release: give a folder", flag, url, scheme)
+}
+
+// open opens the store of a project. With create it is made when it is not
+// there; without, a store that is not there is an error that says how to fill
+// one, so that looking at things changes nothing.
+func (a *app) open(ctx context.Context, project string, create bool) (*workspace, error) {
+	folder, err := a.storeFolder()
+	if err != nil {
+		return nil, err
+	}
+	blobs, err := a.blobFolder(folder)
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(folder, "solera.db")
+	if create {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return nil, fmt.Errorf("make the store: %w", err)
+		}
+	} else if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return nil, &solera.InputError{File: folder, Msg: "no store here yet", Hint: "solera " + a.flagsForNext() + "run makes it", Err: solera.ErrNotFound}
+	}
+	db, err := store.OpenSQLite(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := blob.OpenDir(blobs)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	host, _ := os.Hostname() // only for the record of a run
+	return &workspace{
+		Tracker: &tracking.Tracker{Store: db, Blobs: dir, Project: project, Solera: version, Host: host},
+		folder:  folder, close: db.Close,
+	}, nil
+}
