@@ -193,7 +193,11 @@ func prepare(n *nn.Network, e *tensor.Engine, train, val Data, c Config, o Optio
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
-	t.evaluator = nn.NewEvaluator(n, e, 0)
+	chunk := 0
+	if len(val.Y) <= 256 {
+		chunk = len(val.Y) // the usual chunk would be mostly empty memory
+	}
+	t.evaluator = nn.NewEvaluator(n, e, chunk)
 	t.result.History = make([]Epoch, 0, min(c.Epochs, 1<<12))
 	if o.Checkpoint != "" {
 		if t.identity, err = identify(spec, n, train, val, c); err != nil {

@@ -104,44 +104,53 @@ func fastTwoSum(a, b float64) (sum, err float64) {
 	return sum, b - (sum - a)
 }
 
-// logParts returns log(x+xlo) as hi+lo with a relative error of about 2^-65.
-// x is positive, finite and normal; |xlo| is at most half an ulp of x.
+// logReduce writes log(x+xlo) as s + low + log(1+rh+rl), with s exact and low
+// small beside it. x is positive, finite and normal; |xlo| is at most half an
+// ulp of x; k is added to the exponent of x.
 //
-// x = 2^k·m with m in [0.7, 1.41); c is m rounded to 1/128, and m/c = 1+r. The
-// quotient r comes in two parts: rh of 26 bits, whose square is exact, and the rest.
-func logParts(x, xlo float64, k int) (hi, lo float64) {
+// x = 2^k·m with m in [0.7, 1.41); c is m rounded to 1/128, and m/c = 1+r, |r| <=
+// 0.0056. The quotient r comes in two parts: rh of 26 bits, whose square is
+// exact, and the rest.
+func logReduce(x, xlo float64, k int) (s, low, rh, rl float64) {
 	b := math.Float64bits(x)
 	// Shift the exponent so that m starts at 0.70703125 (below sqrt(0.5)).
 	const start = 0x3fe6a00000000000
 	e := int(int64(b-start) >> 52)
 	m := math.Float64frombits(b - uint64(int64(e))<<52)
-	k += e
 	if xlo != 0 {
 		xlo *= math.Float64frombits(uint64(1023-e) << 52)
 	}
 	cf := float64(float64(m*128)+roundingShift) - roundingShift
-	c := float64(cf * (1.0 / 128))
+	c := cf * (1.0 / 128)
 	t := &logTable[int(cf)-90]
 	d := m - c // exact
-	rh := math.Float64frombits(math.Float64bits(float64((d+xlo)*t.inv)) &^ (1<<27 - 1))
-	rl := float64(((d - float64(rh*c)) + xlo) * t.inv)
-	kf := float64(k)
-	s := float64(kf*ln2Hi) + t.hi // exact: both are multiples of 2^-42
+	rh = math.Float64frombits(math.Float64bits(float64((d+xlo)*t.inv)) &^ (1<<27 - 1))
+	rl = float64(((d - float64(rh*c)) + xlo) * t.inv)
+	kf := float64(k + e)
+	// s is exact: both terms are multiples of 2^-42.
+	return float64(kf*ln2Hi) + t.hi, float64(kf*ln2Lo) + t.lo, rh, rl
+}
 
-	// log(1+r) = r - r²/2 + r³/3 - …, |r| <= 0.0056: r^9/9 is below 2^-68 of the result.
+// log1pSeries returns (log(1+r) - r + r²/2)/r³ for |r| <= 0.0056; the first term
+// left out is below 2^-68 of log(1+r).
+func log1pSeries(r, r2 float64) float64 {
+	a := 1.0/3 - float64(r*(1.0/4))
+	b := 1.0/5 - float64(r*(1.0/6))
+	c := 1.0/7 - float64(r*(1.0/8))
+	return a + float64(r2*(b+float64(r2*c)))
+}
+
+// logParts returns log(x+xlo) as hi+lo with a relative error of about 2^-65, for
+// the arguments of logReduce.
+func logParts(x, xlo float64, k int) (hi, lo float64) {
+	s, low, rh, rl := logReduce(x, xlo, k)
 	r := rh + rl
-	p := float64(r*(-1.0/8)) + 1.0/7
-	p = float64(r*p) - 1.0/6
-	p = float64(r*p) + 1.0/5
-	p = float64(r*p) - 1.0/4
-	p = float64(r*p) + 1.0/3
 	r2 := float64(r * r)
-
 	hi, e1 := fastTwoSum(s, rh)
-	hi, e2 := fastTwoSum(hi, -float64(0.5*float64(rh*rh)))
-	lo = (e1 + e2) + (t.lo + float64(kf*ln2Lo))
+	hi, e2 := fastTwoSum(hi, -0.5*float64(rh*rh))
+	lo = (e1 + e2) + low
 	lo += rl - float64(rl*(rh+float64(0.5*rl)))
-	lo += float64(float64(r2*r) * p)
+	lo += float64(float64(r2*r) * log1pSeries(r, r2))
 	return fastTwoSum(hi, lo)
 }
 
@@ -159,8 +168,11 @@ func Log(x float64) float64 {
 		}
 		x, k = x*0x1p54, -54 // subnormal
 	}
-	hi, lo := logParts(x, 0, k)
-	return hi + lo
+	s, low, rh, rl := logReduce(x, 0, k)
+	r := rh + rl
+	r2 := float64(r * r)
+	hi, e := fastTwoSum(s, rh)
+	return hi + (((e + low) + rl) + float64(r2*(float64(r*log1pSeries(r, r2))-0.5)))
 }
 
 // Log1p returns log(1+x), precise where x is near 0.
