@@ -5,7 +5,6 @@ package arch
 
 import (
 	"go/ast"
-	"go/doc"
 	"go/parser"
 	"go/token"
 	"go/types"
@@ -105,7 +104,7 @@ var banned = map[string]string{
 // Exceptions to banned, each a decision.
 var permitted = map[string]string{
 	"math/rand/v2": "numeric",
-	"reflect":      ". pipeline", // decoding only
+	"reflect":      ". pipeline",   // decoding only
 	"unsafe":       "tensor table", // table: text of a number without a copy
 }
 
@@ -304,7 +303,7 @@ func TestPackagesSayWhatTheyAre(t *testing.T) {
 				continue
 			}
 			comments++
-			first := doc.Synopsis(s.file.Doc.Text())
+			first, _, _ := strings.Cut(s.file.Doc.Text(), "\n")
 			want := "Package " + name + " "
 			if name == "main" {
 				want = "Command "
