@@ -20,7 +20,7 @@ import (
 const tolerance = 3e-3
 
 // perArray bounds the elements of one array that are checked.
-const perArray = 120
+const perArray = 50
 
 // Check fails t where the layer's Backward disagrees with finite differences of
 // its Forward, for a random batch of rows x cols and a random linear loss. The
