@@ -640,14 +640,15 @@ func nearest(got string, known []string) string {
 		return ""
 	}
 	fold := strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(got))
-	best, least := "", math.MaxInt
+	best, least, letters := "", math.MaxInt, math.MaxInt
 	for _, k := range known {
-		dist := editDistance(fold, strings.ToLower(k))
+		d := editDistance(fold, strings.ToLower(k))
+		dist := d
 		if len(fold) >= 3 && (strings.HasPrefix(k, fold) || strings.HasPrefix(fold, k)) {
 			dist = min(dist, 1)
 		}
-		if dist < least {
-			best, least = k, dist
+		if dist < least || dist == least && d < letters {
+			best, least, letters = k, dist, d
 		}
 	}
 	if least > max(1, (max(len(fold), len(best))+1)/3) {

@@ -5,12 +5,14 @@ import (
 	"math"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/solera-ml/solera"
+	"github.com/solera-ml/solera/dataset"
 )
 
 // nameable tells whether a name can be part of an artifact's name, with room
@@ -80,6 +82,9 @@ func (c *Config) resolveData() error {
 		return c.Fault("data.target", "data.target is missing", "name the column to predict: target: COLUMN")
 	case strings.Contains(d.Source, "://"):
 		return c.Fault("data.source", fmt.Sprintf("data.source is %q: addresses come with a later release", short(d.Source)), "download the file and give its path")
+	}
+	if name, ok := c.Sample(); ok && !slices.Contains(dataset.Names(), name) {
+		return c.Fault("data.source", fmt.Sprintf("no sample is called %q", short(name)), suggest(name, dataset.Names()))
 	}
 	if d.Delimiter != "auto" && d.Delimiter != "tab" {
 		r, n := utf8.DecodeRuneInString(d.Delimiter)

@@ -363,6 +363,9 @@ func TestLoadNamesTheFileAndTheMend(t *testing.T) {
 }
 
 func TestNearestKey(t *testing.T) {
+	if n := nearest("layer", []string{"layer_norm", "layers"}); n != "layers" {
+		t.Errorf("the nearest of layer is %q", n)
+	}
 	known := []string{"epochs", "batch_size", "learning_rate", "optimizer"}
 	for got, want := range map[string]string{
 		"epoch": "epochs", "epohcs": "epochs", "batchsize": "batch_size", "Batch-Size": "batch_size",

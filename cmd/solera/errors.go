@@ -69,9 +69,6 @@ func (a *app) report(err error) {
 		}
 	}
 	fmt.Fprintf(a.stderr, "solera: %s\n", printable(sentence(err)))
-	if errors.Is(err, solera.ErrUsage) {
-		fmt.Fprintln(a.stderr, "        solera --help shows how it is used")
-	}
 }
 
 // printable keeps control characters, which may come from a file or an

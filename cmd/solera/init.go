@@ -121,19 +121,27 @@ func (a *app) start(ctx context.Context, what, target string) (pipeline.Start, e
 		}
 		return pipeline.Start{}, usage("which column is to be predicted? solera init %s --target COLUMN; the columns are %s", what, shown)
 	}
-	source, err := a.relativeToConfig(path)
+	source, err := a.sourceOf(what)
 	return pipeline.Start{Source: source, Target: target, Table: t}, err
 }
 
-// relativeToConfig returns a path as solera.yaml has it: relative to its
-// folder, unless it is absolute, with slashes on every system.
-func (a *app) relativeToConfig(path string) (string, error) {
-	if filepath.IsAbs(path) {
-		return filepath.ToSlash(path), nil
+// sourceOf returns a file as solera.yaml names it: relative to its folder,
+// unless it was given as an absolute path, with slashes on every system.
+func (a *app) sourceOf(file string) (string, error) {
+	if filepath.IsAbs(file) {
+		return filepath.ToSlash(file), nil
 	}
-	rel, err := filepath.Rel(filepath.Dir(a.configPath()), path)
+	from, err := filepath.Abs(filepath.Dir(a.configPath()))
 	if err != nil {
-		return "", fmt.Errorf("path of %s relative to %s: %w", path, a.configPath(), err)
+		return "", fmt.Errorf("folder of %s: %w", a.configPath(), err)
+	}
+	to, err := filepath.Abs(a.path(file))
+	if err != nil {
+		return "", fmt.Errorf("path of %s: %w", file, err)
+	}
+	rel, err := filepath.Rel(from, to)
+	if err != nil {
+		return "", fmt.Errorf("path of %s from %s: %w", file, from, err)
 	}
 	return filepath.ToSlash(rel), nil
 }

@@ -117,11 +117,12 @@ file solera.yaml, no network. Begin with a sample, or with your own table:
 		Args:              noArgs,
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+
+		SuggestionsMinimumDistance: 2,
 	}
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.SetHelpCommand(&cobra.Command{Use: "help", Hidden: true, RunE: func(*cobra.Command, []string) error { return root.Help() }})
 	f := root.PersistentFlags()
 	f.StringVarP(&a.dir, "directory", "C", "", "work in `DIR`")
 	f.StringVar(&a.config, "config", "", "read `FILE` in the place of solera.yaml")
@@ -130,11 +131,22 @@ file solera.yaml, no network. Begin with a sample, or with your own table:
 	f.BoolVar(&a.json, "json", false, "write JSON for scripts (docs/cli.md)")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "every epoch on a line of its own")
-	root.AddCommand(
-		a.initCommand(), a.runCommand(), a.loadCommand(), a.preprocessCommand(), a.buildCommand(), a.trainCommand(),
-		a.statusCommand(), a.artifactsCommand(), a.lineageCommand(), a.predictCommand(),
-		a.samplesCommand(), a.schemaCommand(), a.versionCommand(), a.completionCommand(),
-	)
+	for _, group := range []struct {
+		title string
+		verbs []*cobra.Command
+	}{
+		{"Begin:", []*cobra.Command{a.initCommand(), a.samplesCommand()}},
+		{"Run:", []*cobra.Command{a.runCommand(), a.loadCommand(), a.preprocessCommand(), a.buildCommand(), a.trainCommand()}},
+		{"Look and use:", []*cobra.Command{a.statusCommand(), a.artifactsCommand(), a.lineageCommand(), a.predictCommand()}},
+		{"More:", []*cobra.Command{a.schemaCommand(), a.versionCommand(), a.completionCommand()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, c := range group.verbs {
+			c.GroupID = group.title
+			root.AddCommand(c)
+		}
+	}
+	root.SetHelpCommandGroupID("More:")
 	for _, c := range root.Commands() {
 		run := c.RunE
 		c.RunE = func(c *cobra.Command, args []string) error {

@@ -36,7 +36,7 @@ func TestScripts(t *testing.T) {
 }
 
 // json FILE PATH WANT checks one value of a JSON file (or stdout, stderr):
-// PATH is dotted, with numbers for list entries and # for the length. WANT is
+// PATH is dotted, with numbers for list entries and len for the length. WANT is
 // JSON, or bare text. With "!", the value must differ or be absent.
 func jsonValue(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 3 {
@@ -69,13 +69,13 @@ func jsonValue(ts *testscript.TestScript, neg bool, args []string) {
 func step(v any, key string) (any, bool) {
 	switch v := v.(type) {
 	case map[string]any:
-		if key == "#" {
+		if key == "len" {
 			return float64(len(v)), true
 		}
 		x, ok := v[key]
 		return x, ok
 	case []any:
-		if key == "#" {
+		if key == "len" {
 			return float64(len(v)), true
 		}
 		var i int
