@@ -2,8 +2,10 @@ package eval
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"math/big"
 	"slices"
@@ -409,5 +411,23 @@ func BenchmarkReport(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// The bytes of a report must not depend on the processor: this digest holds on
+// all of them.
+func TestAReportHasTheSameBytesOnEveryProcessor(t *testing.T) {
+	o, rows, names := fakeOutcomes(t, 60, 3, 1)
+	r, err := NewReport("test", names, rows, o, 42)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := r.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "8500360e621bf197d2721b0cefe737b2b1fb947bd0a6246c1106a85df39ffb1c"
+	if got := fmt.Sprintf("%x", sha256.Sum256(b)); got != want {
+		t.Errorf("SHA-256 of the report is %s, want %s:\n%s", got, want, b)
 	}
 }

@@ -638,3 +638,23 @@ func FuzzCheckpoint(f *testing.F) {
 		}
 	})
 }
+
+// Epochs are short on small tables, so what an epoch costs besides its steps
+// matters: its random stream, and nothing that grows with the rows.
+func TestAnEpochAllocatesNextToNothing(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector allocates")
+	}
+	e, train, val, c := engine(t, "", 1), rows(500, 1), rows(20, 2), small()
+	count := func(epochs int) float64 {
+		c.Epochs = epochs
+		return testing.AllocsPerRun(3, func() {
+			if _, err := Network(context.Background(), network(t, withNorm), e, train, val, c, Options{}); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if per := (count(60) - count(10)) / 50; per > 8 {
+		t.Errorf("%.1f allocations per epoch", per)
+	}
+}

@@ -1,8 +1,10 @@
 package nn
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"slices"
@@ -240,5 +242,30 @@ func TestSchedulesRefuseWhatCannotBe(t *testing.T) {
 		if err := r.Restore([]byte(state)); !errors.Is(err, solera.ErrCorrupt) {
 			t.Errorf("state %q: error %v", state, err)
 		}
+	}
+}
+
+// Rates are part of what a training is made of, so their bits must not depend
+// on the processor: this digest holds on all of them.
+func TestRatesHaveTheSameBitsOnEveryProcessor(t *testing.T) {
+	h := sha256.New()
+	names, want, ours := torchSchedules(t)
+	order := make([]int, len(names))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return strings.Compare(names[a], names[b]) })
+	for _, i := range order {
+		r, err := ours[i].Start(0.1, 40)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for epoch := range 40 {
+			fmt.Fprintf(h, "%016x\n", math.Float64bits(r.Rate()))
+			r.Next(append(want[i].Metrics, make([]float64, 40)...)[epoch])
+		}
+	}
+	if got, want := fmt.Sprintf("%x", h.Sum(nil)), "dfffbc146cf0e39dd6f3650ac95ec03fe698044d931f6fa75256ef92d3f2ac20"; got != want {
+		t.Errorf("SHA-256 of the rates is %s, want %s", got, want)
 	}
 }
