@@ -45,7 +45,7 @@ func (f *Fitted) apply(t *table.Table, rows []int) (*tensor.Matrix, error) {
 	for i := range f.columns {
 		c := &f.columns[i]
 		if c.outputs() == 0 {
-			continue // dropped: prediction does not need it
+			continue // dropped: prediction does not need it, so the table need not have it
 		}
 		src, err := bind(t, find, c.Name, c.Kind, rows, "transform")
 		if err != nil {
@@ -208,7 +208,7 @@ func (b *bound) writeLane(x *tensor.Matrix, lo, k int, rows []int, values []floa
 	at := lo*x.Stride + b.first + k
 	for i, v := range values {
 		f := float32(v)
-		if f-f != 0 {
+		if f-f != 0 { // NaN or infinite
 			return b.refuse(rows[i], v, numbers[rows[i]])
 		}
 		x.Data[at] = f
@@ -298,7 +298,7 @@ func bind(t *table.Table, find map[string]*table.Column, name string, kind table
 	if c.Kind == table.Category {
 		s.numbers = nil
 	} else {
-		s.coded, s.levels = nil, nil
+		s.coded, s.levels = nil, nil // a boolean's levels are its words, not categories
 	}
 	if n := max(len(s.numbers), len(s.coded)); n != t.Len() {
 		return source{}, fmt.Errorf("column %q has %d values in a table of %d rows: %w", name, n, t.Len(), solera.ErrInvalid)

@@ -183,6 +183,9 @@ func (c ColumnPlan) fit(t *table.Table, find map[string]*table.Column, rows []in
 	if len(out.Lanes) > 0 {
 		return out, "", nil
 	}
+	// A feature that never varies teaches nothing and, scaled by a spread of
+	// zero, would explode on the first row that differs. That a value was
+	// missing may still matter.
 	out = column{Name: c.Name, Kind: c.Kind, Dropped: "constant", Indicator: out.Indicator}
 	warning := fmt.Sprintf("column %q: the same in all %d training rows; dropped", c.Name, len(rows))
 	if out.Indicator != "" {
@@ -219,6 +222,8 @@ func (f *fitting) numbers(out *column, steps chain) error {
 			return f.fail(f.rows[i], "replace or remove it", "the value is %v", v)
 		}
 	}
+	// values is this column's one copy: each step is learned from it and then
+	// changes it in place for the next.
 	before, err := f.chain(steps.before, values)
 	if err != nil {
 		return err
@@ -270,6 +275,8 @@ func (f *fitting) category(out *column, steps chain, missing int) error {
 		}
 	}
 	if len(steps.before) == 1 {
+		// Imputing moves the missing rows to the count of the filling level; the
+		// codes themselves stay as they are.
 		fill, at := fillLevel(steps.before[0], levels, counts)
 		out.Fill = &fill
 		if missing > 0 && at >= len(levels) {
@@ -292,6 +299,7 @@ func (f *fitting) category(out *column, steps chain, missing int) error {
 		return nil
 	}
 	out.Encoder = &e
+	// The steps behind the encoder learn from what Apply will give them.
 	b := bound{column: out, source: f.src}
 	b.prepare()
 	var values []float64

@@ -85,7 +85,7 @@ func TestScalersAgreeWithScikitLearnOnWine(t *testing.T) {
 	params := func(name string, s scaler) map[string]float64 {
 		switch name {
 		case "StandardScaler":
-			return map[string]float64{"mean_": s.Center, "scale_": s.Scale}
+			return map[string]float64{"mean_": s.Center, "scale_": s.Scale, "var_": s.Scale * s.Scale}
 		case "MinMaxScaler":
 			return map[string]float64{"data_min_": s.Center, "data_max_": s.Center + s.Scale, "scale_": 1 / s.Scale, "min_": -s.Center / s.Scale}
 		case "RobustScaler":
@@ -121,16 +121,13 @@ func TestScalersAgreeWithScikitLearnOnWine(t *testing.T) {
 				}
 				got := params(tt.name, s)
 				for p, list := range want.Params {
-					if p == "var_" {
-						list = nil // its root, scale_, is compared
-					}
 					if p == "lambdas_" && j == 4 {
 						// The likelihood is so flat here that scikit-learn's powers, which
 						// cancel 9 digits, stop 2.5e-6 beside its maximum. This is the
 						// maximum by bisecting the derivative with 50 digits.
 						list = []float64{4: -1.4531212731309510}
 					}
-					if list != nil && !near(got[p], list[j], tt.tol) {
+					if !near(got[p], list[j], tt.tol) {
 						t.Errorf("column %d: %s = %.17g, want %.17g", j, p, got[p], list[j])
 					}
 				}
@@ -243,8 +240,11 @@ func TestNumericImputersAndScalersAgreeOnMissingValues(t *testing.T) {
 	}
 	for _, tt := range tests {
 		raw := g.Mixed.Out[tt.name]
+		var o struct {
+			Mean, Scale []float64
+			Out         json.RawMessage
+		}
 		if tt.name == "StandardScaler_nan" {
-			var o struct{ Out json.RawMessage }
 			if err := json.Unmarshal(raw, &o); err != nil {
 				t.Fatal(err)
 			}
@@ -256,6 +256,9 @@ func TestNumericImputersAndScalersAgreeOnMissingValues(t *testing.T) {
 			s, err := fitScaler(tt.step, x)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if o.Mean != nil && (!near(s.Center, o.Mean[j], 1e-12) || !near(s.Scale, o.Scale[j], 1e-12)) {
+				t.Errorf("%s: %s has mean %v and scale %v, want %v and %v", tt.name, name, s.Center, s.Scale, o.Mean[j], o.Scale[j])
 			}
 			s.apply(x)
 			for i := range x {

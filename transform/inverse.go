@@ -70,6 +70,7 @@ func (c *column) inverse(x *tensor.Matrix, first int) *table.Column {
 		out.Numbers[i] = v
 		out.Integer = out.Integer && (math.IsNaN(v) || v == math.Floor(v))
 	}
+	// What came before date_parts, in seconds again.
 	for k := len(c.Before) - 1; k >= 0; k-- {
 		c.Before[k].inverse(out.Numbers)
 	}

@@ -105,6 +105,8 @@ func parseFitted(b []byte) (*Fitted, error) {
 	if len(f.warnings) == 0 {
 		f.warnings = nil
 	}
+	// Names must be unique: two features of one name could not be told apart in
+	// a report, two columns of one name in a table.
 	columns, names := map[string]bool{}, map[string]bool{}
 	for i := range f.columns {
 		c := &f.columns[i]

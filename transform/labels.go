@@ -43,6 +43,8 @@ func FitLabels(t *table.Table, column string, rows []int) (Labels, error) {
 	}
 	seen := map[string]bool{}
 	n := 0
+	// A category's codes are ticked off, not its texts: ten million rows take
+	// no string comparison.
 	levels := make([]bool, len(c.Levels))
 	each(t, rows, func(r int) bool {
 		n++
@@ -139,6 +141,7 @@ func (l Labels) Encode(t *table.Table, rows []int) ([]int32, error) {
 				if k, ok = index[className(c, v)]; !ok {
 					k = -1
 				}
+				// Bounded, because a hostile column has as many values as rows.
 				if len(numbers) < 4*MaxClasses {
 					numbers[v] = k
 				}

@@ -115,7 +115,7 @@ func bestPower(x []float64) float64 {
 func minimise(f func(float64) float64, a, b float64) float64 {
 	const golden = 1.618033988749895
 	fa, fb := f(a), f(b)
-	if fa < fb {
+	if fa < fb { // from a to b it goes down, or level
 		a, b, fa, fb = b, a, fb, fa
 	}
 	c := b + float64(golden*(b-a))
@@ -167,10 +167,13 @@ func brent(f func(float64) float64, low, x, high, fx float64) float64 {
 			step = float64(cgold * before)
 		}
 		u := x + step
+		// A try nearer than tol could not be told from x.
 		if math.Abs(step) < tol {
 			u = x + math.Copysign(tol, step)
 		}
 		fu := f(u)
+		// x is the best try, w the second, v the one that w replaced; low and high
+		// close in on x.
 		if fu <= fx {
 			if u >= x {
 				low = x

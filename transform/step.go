@@ -56,28 +56,37 @@ type stepForm struct {
 // forms lists every step, in the order that messages show them.
 func forms() []stepForm {
 	return []stepForm{
+		// Fills in missing values by a statistic of the training rows, or by value.
+		// Without a strategy: the median of numbers and dates, the commonest of
+		// categories and booleans. indicator (on unless it is false) adds the
+		// feature NAME_missing where the training rows have missing values.
 		{name: "impute", main: "strategy", args: []argForm{
 			{"strategy", choice, []string{"mean", "median", "most_frequent", "constant"}},
 			{"value", scalar, nil},
 			{"indicator", flag, nil},
 		}},
-		{name: "standardize"},
-		{name: "min_max"},
-		{name: "robust"},
-		{name: "max_abs"},
+		{name: "standardize"}, // mean 0, standard deviation 1
+		{name: "min_max"},     // 0 to 1 on the training rows, beyond it elsewhere
+		{name: "robust"},      // median 0, interquartile range 1
+		{name: "max_abs"},     // divided by the largest distance from 0; 0 stays 0
+		// The rank among the training values, 0 to 1 or as a normal score;
+		// quantiles (default 1,000) is how finely they are remembered.
 		{name: "quantile", main: "output", args: []argForm{
 			{"output", choice, []string{"uniform", "normal"}},
 			{"quantiles", count, nil},
 		}},
-		{name: "power"},
+		{name: "power"}, // Yeo and Johnson's, with the likeliest exponent, then standardize
+		// What is below low becomes low, what is above high becomes high.
 		{name: "clip", args: []argForm{{"low", number, nil}, {"high", number, nil}}},
+		// A feature per level, 1 where the row has it. See encoder for what
+		// max_categories, drop_first and missing do.
 		{name: "one_hot", main: "max_categories", encodes: table.Category, args: []argForm{
 			{"max_categories", count, nil},
 			{"drop_first", flag, nil},
 			{"missing", choice, []string{"zeros", "category"}},
 		}},
-		{name: "ordinal", encodes: table.Category},
-		{name: "date_parts", encodes: table.Date},
+		{name: "ordinal", encodes: table.Category}, // 0, 1, … in level order; unseen and missing are -1
+		{name: "date_parts", encodes: table.Date},  // days elapsed, year, month, day, weekday, hour
 	}
 }
 
@@ -116,7 +125,7 @@ func ParseStep(v any) (Step, error) {
 		return Step{}, stepError("a step is a name such as standardize, or a map of one key such as {impute: median}, not %s", show(v))
 	}
 	s := Step{}
-	var rest any
+	var rest any // the one value of the map
 	for name, args := range m {
 		s.Name, rest = name, args
 	}
@@ -421,7 +430,7 @@ func nearestHint(got string, known []string) string {
 // more than a third of the letters would have to change. Ties go to the first.
 func nearest(got string, known []string) string {
 	if len(got) > 200 {
-		return ""
+		return "" // nobody mistypes that much, and edits is quadratic
 	}
 	best, at := "", max(2, len(got)/3)+1
 	for _, name := range known {
@@ -444,6 +453,7 @@ func edits(a, b string) int {
 		row[j] = j
 	}
 	for i := range s {
+		// Three rows of the table of distances are enough; they take turns.
 		above2, above, row = above, row, above2
 		row[0] = i + 1
 		for j := range t {
