@@ -677,6 +677,14 @@ func TestLookupPassesOverWhatCannotAnswer(t *testing.T) {
 	if lookup() != nil {
 		t.Error("a run whose bytes are gone answers")
 	}
+	again := start(t, tr, "s")
+	if w, isNew := commit(t, again, "a", "x"); isNew || w.ID() != v.ID() {
+		t.Errorf("making the lost bytes again gave %s, new %v", w.Name(), isNew)
+	}
+	finish(t, again)
+	if hit := lookup(); hit == nil || hit.Run.ID != again.ID() {
+		t.Errorf("after the bytes were made again: %+v", hit)
+	}
 }
 
 func TestIdentifiersThatCollideAreDrawnAgain(t *testing.T) {
