@@ -140,10 +140,12 @@ func columnUnit(e *Engine, w *worker, unit int) {
 // byRows runs op on blocks of rows: for operations on single elements.
 func (e *Engine) byRows(op func(*kernel.Columns)) {
 	c := &e.columns
-	if len(e.worker) == 1 || c.Rows*c.Cols < shareElements {
+	if c.Rows*c.Cols < shareElements {
 		op(c)
 		return
 	}
+	// One worker too: narrow vector units walk down strips of columns, and a few
+	// rows at a time stay in the nearest cache.
 	e.op = op
 	e.chunk = max(1, shareElements/2/c.Cols)
 	e.run((c.Rows+e.chunk-1)/e.chunk, rowUnit)

@@ -178,6 +178,9 @@ func TestEverySetComputesTheSameBits(t *testing.T) {
 					same(t, s, transposeRun(h.m, h.n, h.k%3, 3), "transpose")
 					for name, op := range columnOps {
 						for flags := range 16 {
+							if flags > 0 && (name == "Moments" || name == "Sums") {
+								break // they have no variants
+							}
 							off := 16 * (flags >> 3 & h.k)
 							same(t, s, columnsRun(op, h.m, h.n, h.k%4, off, flags&1 != 0, flags&2 != 0, flags&4 != 0, flags&8 != 0, kind, 5),
 								fmt.Sprintf("%s %dx%d flags %b", name, h.m, h.n, flags))
