@@ -19,6 +19,9 @@ func engines(t testing.TB) []*Engine {
 	var all []*Engine
 	for _, name := range []string{"portable", "avx512", "avx2", "neon"} {
 		for _, workers := range []int{1, 2, 5} {
+			if name == "portable" && workers == 5 {
+				continue // slow, and no different from 2
+			}
 			e, err := NewEngine(name, workers)
 			if err != nil {
 				continue
@@ -149,13 +152,12 @@ func TestNoKernelWorkersOrBlocksChangeABit(t *testing.T) {
 		{13, 1100, 40}, // more columns than are packed at once
 	}
 	all := engines(t)
-	for _, s := range shapes {
-		for _, padded := range []bool{false, true} {
-			want := outcome(all[0], s.m, s.n, s.k, padded, 11)
-			for _, e := range all[1:] {
-				if err := equalBits(want, outcome(e, s.m, s.n, s.k, padded, 11)); err != nil {
-					t.Errorf("%s with %d workers, %v: %v", e.Kernel(), e.Workers(), s, err)
-				}
+	for i, s := range shapes {
+		padded := i%2 == 0
+		want := outcome(all[0], s.m, s.n, s.k, padded, 11)
+		for _, e := range all[1:] {
+			if err := equalBits(want, outcome(e, s.m, s.n, s.k, padded, 11)); err != nil {
+				t.Errorf("%s with %d workers, %v: %v", e.Kernel(), e.Workers(), s, err)
 			}
 		}
 	}
