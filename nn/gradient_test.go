@@ -222,3 +222,24 @@ func BenchmarkWineValidation(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkActivations(b *testing.B) {
+	for _, kind := range []string{"relu", "leaky_relu", "gelu", "silu", "tanh", "mish"} {
+		b.Run(kind, func(b *testing.B) {
+			n := network(b, 64, 10, lin(512), layer(kind), lin(10))
+			e := engine(b, "", 1)
+			x, y := blobs(256, 64, 10)
+			rows := make([]int32, 256)
+			for i := range rows {
+				rows[i] = int32(i)
+			}
+			tr := trainer(b, n, e, nn.TrainerOptions{MaxBatch: 256})
+			for b.Loop() {
+				if _, _, err := tr.Step(x, y, rows, 1e-3); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(256*512), "ns/value")
+		})
+	}
+}

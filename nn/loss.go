@@ -156,7 +156,7 @@ func (l *Loss) general(z []float64, y int, sum, logSum, zy, smooth float64) floa
 		}
 		z[j] = float64(factor*(float64(p*total)-t)) + float64(slope*dp)
 	}
-	return factor * loss
+	return float64(factor * loss)
 }
 
 // softmax writes the probabilities of logits z to p, which may be z.

@@ -13,7 +13,7 @@ import (
 // SquaredError is (p-t)² (mse_loss).
 func SquaredError(p, t float64) (loss, slope float64) {
 	d := p - t
-	return d * d, 2 * d
+	return float64(d * d), 2 * d
 }
 
 // AbsoluteError is |p-t|, with slope 0 at p == t (l1_loss).
@@ -26,9 +26,9 @@ func AbsoluteError(p, t float64) (loss, slope float64) {
 func Huber(p, t, delta float64) (loss, slope float64) {
 	d := p - t
 	if a := math.Abs(d); a > delta {
-		return delta * (a - float64(0.5*delta)), delta * sign(d)
+		return float64(delta * (a - float64(0.5*delta))), delta * sign(d)
 	}
-	return 0.5 * d * d, d
+	return float64(0.5 * d * d), d
 }
 
 // SmoothL1 is Huber divided by beta (smooth_l1_loss).
