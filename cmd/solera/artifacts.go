@@ -34,12 +34,12 @@ files.`,
 			case one:
 				v, err := w.Version(ctx, args[0])
 				if err != nil {
-					return err
+					return a.absent(err, args[0])
 				}
 				versions = []solera.Version{v}
 			case len(args) == 1:
 				if versions, err = w.Versions(ctx, args[0]); err != nil {
-					return err
+					return a.absent(err, args[0])
 				}
 			default:
 				artifacts, err := w.Artifacts(ctx)
@@ -55,14 +55,8 @@ files.`,
 				}
 			}
 			if a.json {
-				// Lists come without files; scripts get all of every version.
 				list := []artifactJSON{}
 				for _, v := range versions {
-					if v.Files == nil {
-						if v, err = w.Version(ctx, v.Name()); err != nil {
-							return err
-						}
-					}
 					list = append(list, artifactOf(v))
 				}
 				return a.printJSON(list)

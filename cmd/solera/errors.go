@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,6 +56,9 @@ func sentence(err error) string {
 		if errors.Is(err, kind) {
 			s = strings.ReplaceAll(s, kind.Error()+": ", "")
 		}
+	}
+	if errors.Is(err, solera.ErrStopped) {
+		s = strings.TrimSuffix(s, ": "+context.Canceled.Error())
 	}
 	return s
 }

@@ -39,7 +39,7 @@ func (a *app) lineageCommand() *cobra.Command {
 			defer w.close()
 			g, err := w.Lineage(ctx, args[0])
 			if err != nil {
-				return err
+				return a.absent(err, args[0])
 			}
 			switch {
 			case a.json || format == "json":

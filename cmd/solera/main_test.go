@@ -3,10 +3,14 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -31,7 +35,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("CI", "1") // plain lines
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"json": jsonValue, "exits": exits, "generate": generate},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"json": jsonValue, "exits": exits, "generate": generate, "waitfor": waitFor, "same": same},
 	})
 }
 
@@ -86,21 +90,23 @@ func step(v any, key string) (any, bool) {
 	return nil, false
 }
 
-// exits CODE COMMAND… runs a command and checks its exit code, which "! exec"
+// exits CODE ARGUMENTS… runs solera and checks its exit code, which "! exec"
 // does not tell apart.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE ARGUMENTS OF SOLERA")
 	}
-	var out, errs bytes.Buffer
-	env := func(key string) string { return ts.Getenv(key) }
-	// In this process: the same code, and the exit code in hand.
-	code := Main(append([]string{"-C", ts.MkAbs(".")}, args[1:]...), strings.NewReader(""), &out, &errs, env)
-	if want := args[0]; want != string(rune('0'+code)) {
-		ts.Fatalf("exit code %d, want %s\nstdout: %s\nstderr: %s", code, want, out.String(), errs.String())
+	code := 0
+	if err := ts.Exec("solera", args[1:]...); err != nil {
+		var exit interface{ ExitCode() int }
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		code = exit.ExitCode()
 	}
-	ts.Check(os.WriteFile(ts.MkAbs("out"), out.Bytes(), 0o644))
-	ts.Check(os.WriteFile(ts.MkAbs("err"), errs.Bytes(), 0o644))
+	if args[0] != strconv.Itoa(code) {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
 }
 
 // generate KIND FILE writes input that is too large or too odd for a script.
@@ -117,7 +123,7 @@ func generate(ts *testscript.TestScript, neg bool, args []string) {
 			}
 			b.WriteString("c")
 			b.WriteString(strings.Repeat("x", i%3))
-			b.WriteString(jsonNumber(i))
+			b.WriteString(strconv.Itoa(i))
 		}
 		b.WriteString(",y\n" + strings.Repeat("1,", 100_000) + "a\n" + strings.Repeat("2,", 100_000) + "b\n")
 	case "longline": // a line longer than a record may be
@@ -132,7 +138,37 @@ func generate(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b.Bytes(), 0o644))
 }
 
-func jsonNumber(i int) string {
-	b, _ := json.Marshal(i)
-	return string(b)
+// waitfor FILE waits until a file, or something in a folder, is there.
+func waitFor(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: waitfor FILE")
+	}
+	for range 1000 {
+		entries, err := os.ReadDir(ts.MkAbs(args[0]))
+		if _, serr := os.Stat(ts.MkAbs(args[0])); serr == nil && (err != nil || len(entries) > 0) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	ts.Fatalf("%s did not come", args[0])
+}
+
+// same A B compares two lists of artifacts by name and digest: the numbers of
+// versions may differ.
+func same(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: same A B")
+	}
+	read := func(file string) map[string]string {
+		var list []artifactJSON
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile(file)), &list))
+		m := map[string]string{}
+		for _, a := range list {
+			m[a.Name] = a.Digest.String()
+		}
+		return m
+	}
+	if a, b := read(args[0]), read(args[1]); len(a) == 0 || !maps.Equal(a, b) {
+		ts.Fatalf("the digests differ:\n%v\n%v", a, b)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -15,7 +16,6 @@ import (
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/model"
 	"github.com/solera-ml/solera/table"
-	"github.com/solera-ml/solera/tensor"
 )
 
 func (a *app) predictCommand() *cobra.Command {
@@ -48,7 +48,7 @@ func (a *app) predict(ctx context.Context, ref, file string) error {
 	defer w.close()
 	snapshot, err := w.Open(ctx, ref)
 	if err != nil {
-		return err
+		return a.absent(err, ref)
 	}
 	if _, ok := snapshot.Version.File("model.json"); !ok {
 		return &solera.InputError{Msg: snapshot.Name() + " is not a trained model", Hint: "solera artifacts lists the versions; trained models are called trained-…"}
@@ -61,9 +61,9 @@ func (a *app) predict(ctx context.Context, ref, file string) error {
 	if err != nil {
 		return err
 	}
-	e, err := tensor.NewEngine(a.env("SOLERA_KERNEL"), runtime.GOMAXPROCS(0))
+	e, err := a.engine(runtime.GOMAXPROCS(0))
 	if err != nil {
-		return fmt.Errorf("%w: %w", solera.ErrUsage, err)
+		return err
 	}
 	defer e.Close()
 	out := bufio.NewWriter(a.stdout)
@@ -72,6 +72,13 @@ func (a *app) predict(ctx context.Context, ref, file string) error {
 		each, end = writeJSON(out)
 	}
 	if err := model.NewPredictor(m, e).Each(ctx, t, each); err != nil {
+		// The model does not know where the rows are from.
+		var in *solera.InputError
+		if errors.As(err, &in) && in.File == "" {
+			named := *in
+			named.Op, named.File = "predict", file
+			return &named
+		}
 		return err
 	}
 	if err := end(); err != nil {

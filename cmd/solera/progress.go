@@ -44,8 +44,8 @@ type lines struct {
 	every bool // every epoch, not every tenth part
 }
 
-// stageWidth is that of the longest stage.
-const stageWidth = len(pipeline.Preprocess)
+// stageWidth is that of the usual stage and experiment.
+const stageWidth = len(pipeline.Train + " exp001")
 
 func (l *lines) write(stage, text string) {
 	l.mu.Lock()
@@ -156,14 +156,14 @@ func (b *bars) bar(experiment string, epochs int) *bar {
 	one := b.running[experiment]
 	if one == nil {
 		one = &bar{}
-		one.Bar = b.pool.AddBar(int64(epochs),
+		one.Bar = b.pool.AddBar(int64(epochs), mpb.BarRemoveOnComplete(),
 			mpb.PrependDecorators(
 				decor.Name("train "+experiment, decor.WCSyncSpaceR),
 				decor.CountersNoUnit("%d/%d", decor.WCSyncSpace),
 			),
 			mpb.AppendDecorators(
 				decor.Any(func(decor.Statistics) string { return one.text() }, decor.WCSyncSpaceR),
-				decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO), ""),
+				decor.AverageETA(decor.ET_STYLE_GO),
 			),
 		)
 		b.running[experiment] = one
@@ -175,25 +175,21 @@ func (b *bars) ExperimentDone(experiment, text string, err error) {
 	b.mu.Lock()
 	one := b.running[experiment]
 	b.mu.Unlock()
-	if one == nil {
-		return
-	}
 	if err != nil {
-		one.Abort(false)
-		return
+		text = "stopped: " + err.Error()
 	}
-	one.set(text)
-	one.SetTotal(-1, true) // early stopping: complete where it stands
+	if one != nil {
+		one.Abort(true) // the line below takes its place
+	}
+	b.write("train "+experiment, text)
 }
 
-// Close draws the last state of the bars and ends them.
+// Close takes the bars away and waits for their last drawing.
 func (b *bars) Close() {
 	b.mu.Lock()
 	pool := b.pool
 	for _, one := range b.running {
-		if !one.Completed() {
-			one.Abort(false)
-		}
+		one.Abort(true)
 	}
 	b.pool = nil
 	b.mu.Unlock()

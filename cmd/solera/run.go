@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -44,6 +43,13 @@ func (a *app) run(ctx context.Context, stages ...string) error {
 	if err != nil {
 		return err
 	}
+	// A kernel set that this CPU lacks is an error also where nothing is to be
+	// computed.
+	e, err := a.engine(1)
+	if err != nil {
+		return err
+	}
+	e.Close()
 	w, err := a.open(ctx, cfg.Project, true)
 	if err != nil {
 		return err
@@ -52,7 +58,7 @@ func (a *app) run(ctx context.Context, stages ...string) error {
 	progress := a.newProgress()
 	p := pipeline.Pipeline{
 		Config: cfg, Tracker: w.Tracker, Reporter: progress,
-		Kernel: a.env("SOLERA_KERNEL"), Scratch: filepath.Join(w.folder, "checkpoints"),
+		Kernel: a.env("SOLERA_KERNEL"), Scratch: w.checkpoints,
 	}
 	res, err := p.Run(ctx, stages...)
 	progress.Close()
@@ -114,12 +120,26 @@ func (a *app) showResult(ctx context.Context, cfg *pipeline.Config, w *workspace
 	if err := g.WriteTree(a.stdout); err != nil {
 		return err
 	}
-	flags := a.flagsForNext()
-	return a.printf(`
-Next: solera %spredict %s FILE     classes and probabilities of new rows
-      solera %sartifacts %s:latest     its files: report, weights, history
-      change a line of %s and solera %srun: only what depends on it runs again
-`, flags, name, flags, name, cfg.File(), flags)
+	// What to type next, commands in one column and what they do in the other.
+	solera := "solera " + a.flagsForNext()
+	next := [][2]string{
+		{solera + "predict " + name + " FILE", "classes and probabilities of new rows"},
+		{solera + "artifacts " + name + ":latest", "its files: weights, report, history"},
+		{solera + "run", "after a change in " + cfg.File() + ": only what it concerns runs again"},
+	}
+	width := 0
+	for _, n := range next {
+		width = max(width, len(n[0]))
+	}
+	var b strings.Builder
+	for i, n := range next {
+		lead := "      "
+		if i == 0 {
+			lead = "Next: "
+		}
+		fmt.Fprintf(&b, "%s%-*s  %s\n", lead, width, n[0], n[1])
+	}
+	return a.printf("\n%s", b.String())
 }
 
 // nextStage is the command after a run that did not train.
@@ -158,7 +178,7 @@ func (a *app) showExperiments(res *pipeline.Result) error {
 	if len(res.Experiments) == 1 {
 		return nil
 	}
-	return a.printf("\nBest: %s. %s\n", res.Best, res.Reason)
+	return a.printf("\nBest: %s.\n", strings.TrimSuffix(res.Reason, "."))
 }
 
 // share reads "17/18 = 94 %, 74–99 %".

@@ -13,6 +13,7 @@ import (
 	"github.com/solera-ml/solera/blob"
 	"github.com/solera-ml/solera/pipeline"
 	"github.com/solera-ml/solera/store"
+	"github.com/solera-ml/solera/tensor"
 	"github.com/solera-ml/solera/tracking"
 )
 
@@ -30,8 +31,8 @@ func (a *app) readConfig() (*pipeline.Config, error) { return pipeline.Open(a.co
 // A workspace is an open store, its blobs and the project in it.
 type workspace struct {
 	*tracking.Tracker
-	folder string // of the store; checkpoints live beside it
-	close  func() error
+	checkpoints string // folder of what interrupted trainings go on from
+	close       func() error
 }
 
 // storeFolder returns the folder of the store. Flags win over the environment.
@@ -83,8 +84,9 @@ func (a *app) open(ctx context.Context, project string, create bool) (*workspace
 		return nil, err
 	}
 	file := filepath.Join(folder, "solera.db")
+	checkpoints := filepath.Join(folder, "checkpoints")
 	if create {
-		if err := os.MkdirAll(folder, 0o755); err != nil {
+		if err := os.MkdirAll(checkpoints, 0o755); err != nil {
 			return nil, fmt.Errorf("make the store: %w", err)
 		}
 	} else if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
@@ -100,7 +102,28 @@ func (a *app) open(ctx context.Context, project string, create bool) (*workspace
 	}
 	host, _ := os.Hostname() // only for the record of a run
 	return &workspace{
-		Tracker: &tracking.Tracker{Store: db, Blobs: dir, Project: project, Solera: version, Host: host},
-		folder:  folder, close: db.Close,
+		Tracker:     &tracking.Tracker{Store: db, Blobs: dir, Project: project, Solera: version, Host: host},
+		checkpoints: checkpoints, close: db.Close,
 	}, nil
+}
+
+// absent makes a reference that names nothing an error that says how to find
+// what there is.
+func (a *app) absent(err error, ref string) error {
+	if !errors.Is(err, solera.ErrNotFound) {
+		return err
+	}
+	return &solera.InputError{
+		Msg: ref + " is not in the store", Hint: "solera " + a.flagsForNext() + "artifacts lists what is there", Err: err,
+	}
+}
+
+// engine returns an engine of the kernel set that SOLERA_KERNEL forces, or of
+// the best that this CPU has. One that the CPU lacks is an error.
+func (a *app) engine(workers int) (*tensor.Engine, error) {
+	e, err := tensor.NewEngine(a.env("SOLERA_KERNEL"), workers)
+	if err != nil {
+		return nil, usage("SOLERA_KERNEL: %v", err)
+	}
+	return e, nil
 }
