@@ -169,6 +169,7 @@ func mishOf(x float64) (float64, float64) {
 	d := 1 / (n + 2)
 	t := float64(n * d)
 	s := e / (1 + e)
-	// 1-t² = (1-t)·(1+t) with 1-t = 2/(n+2).
-	return x * t, t + float64(x*s*2*d*(1+t))
+	// 1-t² = (1-t)·(1+t) with 1-t = 2/(n+2). The conversion of x·s is needed too:
+	// twice a product is compiled to the product plus itself, and fused on arm64.
+	return x * t, t + float64(float64(x*s)*2*d*(1+t))
 }
