@@ -1,18 +1,17 @@
-// Package dataset holds the tables that ship with the product, for a first
-// run, for examples and for tests: wine, iris, breast_cancer, digits and
-// penguins. It reads no file but its own.
-//
-// The values are those of the files in the packages named as their source,
-// byte for byte; what those files lack (names of columns and of classes) is
-// that of scikit-learn's load_ functions.
+// Package dataset holds the tables that ship with the product. Their files are
+// those of the packages they come from, byte for byte; it adds names and
+// nothing else.
 package dataset
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"embed"
 	"fmt"
 	"io"
+	"math"
+	"path"
 	"slices"
 	"strings"
 
@@ -20,178 +19,169 @@ import (
 	"github.com/solera-ml/solera/table"
 )
 
-// A Sample is a table that ships with the product.
+//go:embed data
+var files embed.FS
+
+// A Sample is one table with its origin.
 type Sample struct {
-	Name        string
-	Title       string // one line
-	Source      string // who measured it, and the package that the values are from
-	Licence     string // short name, such as BSD-3-Clause
-	LicenceText string // all of it, or its address where the licence allows that
-	Target      string // the column to predict
+	Name        string // "wine", as in sample:wine
+	Title       string
+	Source      string // where the values come from
+	Licence     string // its short name
+	LicenceText string
+	Target      string // the column that is usually predicted
 	Table       *table.Table
 }
 
-//go:embed files/*.csv files/*.csv.gz files/BSD-3-Clause.txt files/CC0-1.0.txt
-var files embed.FS
-
-// entry is a sample with what its file does not say.
-type entry struct {
-	Sample
-	file     string
-	features []string // nil: the file's first line names the columns
-	skip     bool     // the file's first line is neither names nor values
-	classes  []string // names of the classes 0, 1, 2 …; nil: the file has them
+// about is what is known of a sample besides its values.
+type about struct {
+	name, title, source string
+	licence, licenceOf  string
+	file                string
+	target              string
+	// Files of scikit-learn have no names: their first line has the counts,
+	// and the last field of each row is the index of a class.
+	features []string
+	classes  []string
 }
 
-// entries is a function since the lists in it could be changed.
-func entries() []entry {
-	const scikit = "scikit-learn 1.2.1"
-	return []entry{
+const (
+	bsd = "BSD-3-Clause, scikit-learn"
+	cc0 = "CC0-1.0"
+)
+
+func samples() []about {
+	return []about{
 		{
-			Sample: Sample{
-				Name: "wine", Title: "Wines of three cultivars by their chemical analysis", Target: "class", Licence: "BSD-3-Clause",
-				Source: "M. Forina et al., PARVUS, Genoa, 1991 (UCI Machine Learning Repository), as in " + scikit,
-			},
-			file: "wine.csv", skip: true, classes: []string{"class_0", "class_1", "class_2"},
-			features: []string{
-				"alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols", "flavanoids", "nonflavanoid_phenols",
-				"proanthocyanins", "color_intensity", "hue", "od280/od315_of_diluted_wines", "proline",
-			},
+			name: "wine", title: "Wine recognition: 13 chemical measurements of wines of three cultivars",
+			source:  "UCI Machine Learning Repository, Wine (Forina et al., PARVUS; 1991), as in scikit-learn 1.2.1",
+			licence: bsd, licenceOf: "scikit-learn", file: "wine_data.csv", target: "class",
+			features: []string{"alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols", "flavanoids",
+				"nonflavanoid_phenols", "proanthocyanins", "color_intensity", "hue", "od280/od315_of_diluted_wines", "proline"},
+			classes: []string{"class_0", "class_1", "class_2"},
 		},
 		{
-			Sample: Sample{
-				Name: "iris", Title: "Irises of three species by their petals and sepals", Target: "species", Licence: "BSD-3-Clause",
-				Source: "R. A. Fisher, 1936, measured by E. Anderson, as in " + scikit,
-			},
-			file: "iris.csv", skip: true, classes: []string{"setosa", "versicolor", "virginica"},
+			name: "iris", title: "Iris: 4 measurements of flowers of three species",
+			source:  "Fisher (1936), The use of multiple measurements in taxonomic problems, as in scikit-learn 1.2.1",
+			licence: bsd, licenceOf: "scikit-learn", file: "iris.csv", target: "species",
 			features: []string{"sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"},
+			classes:  []string{"setosa", "versicolor", "virginica"},
 		},
 		{
-			Sample: Sample{
-				Name: "breast_cancer", Title: "Breast tumours, malignant or benign, by the nuclei of their cells", Target: "diagnosis", Licence: "BSD-3-Clause",
-				Source: "W. N. Street, W. H. Wolberg, O. L. Mangasarian, 1993 (UCI Machine Learning Repository), as in " + scikit,
-			},
-			file: "breast_cancer.csv.gz", skip: true, classes: []string{"malignant", "benign"}, features: nuclei(),
+			name: "breast_cancer", title: "Breast cancer Wisconsin: 30 shape features of cell nuclei, malignant or benign",
+			source:  "UCI Machine Learning Repository, Breast Cancer Wisconsin (Diagnostic) (Wolberg, Street, Mangasarian; 1995), as in scikit-learn 1.2.1",
+			licence: bsd, licenceOf: "scikit-learn", file: "breast_cancer.csv", target: "diagnosis",
+			features: nucleusFeatures(),
+			classes:  []string{"malignant", "benign"},
 		},
 		{
-			Sample: Sample{
-				Name: "digits", Title: "Handwritten digits of 8 × 8 pixels", Target: "digit", Licence: "BSD-3-Clause",
-				Source: "E. Alpaydin, C. Kaynak, 1998 (UCI Machine Learning Repository, the test part), as in " + scikit,
-			},
-			file: "digits.csv.gz", features: pixels(),
+			name: "digits", title: "Handwritten digits: 8 × 8 grey values from 0 to 16",
+			source:  "UCI Machine Learning Repository, Optical Recognition of Handwritten Digits, test set (Alpaydin, Kaynak; 1998), as in scikit-learn 1.2.1",
+			licence: bsd, licenceOf: "scikit-learn", file: "digits.csv.gz", target: "digit",
+			features: pixelFeatures(),
 		},
 		{
-			Sample: Sample{
-				Name: "penguins", Title: "Penguins of three species near Palmer Station, Antarctica", Target: "species", Licence: "CC0-1.0",
-				Source: "K. B. Gorman, T. D. Williams, W. R. Fraser, 2014, as in the R package palmerpenguins 0.1.0 by A. M. Horst et al.",
-			},
-			file: "penguins.csv",
+			name: "penguins", title: "Palmer penguins: size, sex and island of three species, with missing values",
+			source:  "Horst, Hill, Gorman (2020), palmerpenguins 0.1.1, doi:10.5281/zenodo.3960218",
+			licence: cc0, licenceOf: "palmerpenguins", file: "penguins.csv", target: "species",
 		},
 	}
 }
 
-// nuclei names the thirty features of breast_cancer: three statistics of ten
-// measures.
-func nuclei() []string {
-	measures := []string{
-		"radius", "texture", "perimeter", "area", "smoothness", "compactness", "concavity", "concave points", "symmetry", "fractal dimension",
-	}
+// nucleusFeatures names the mean, the standard error and the worst of ten measurements.
+func nucleusFeatures() []string {
+	measured := []string{"radius", "texture", "perimeter", "area", "smoothness", "compactness", "concavity", "concave points", "symmetry", "fractal dimension"}
 	var names []string
-	for _, form := range []string{"mean %s", "%s error", "worst %s"} {
-		for _, m := range measures {
-			names = append(names, fmt.Sprintf(form, m))
+	for _, m := range measured {
+		names = append(names, "mean "+m)
+	}
+	for _, m := range measured {
+		names = append(names, m+" error")
+	}
+	for _, m := range measured {
+		names = append(names, "worst "+m)
+	}
+	return names
+}
+
+func pixelFeatures() []string {
+	var names []string
+	for row := range 8 {
+		for col := range 8 {
+			names = append(names, fmt.Sprintf("pixel_%d_%d", row, col))
 		}
 	}
 	return names
 }
 
-// pixels names the 64 features of digits: row, column.
-func pixels() []string {
-	var names []string
-	for i := range 64 {
-		names = append(names, fmt.Sprintf("pixel_%d_%d", i/8, i%8))
-	}
-	return names
-}
-
-// Names returns the names of the samples.
+// Names returns the names of the samples, the simplest first.
 func Names() []string {
 	var names []string
-	for _, e := range entries() {
-		names = append(names, e.Name)
+	for _, a := range samples() {
+		names = append(names, a.name)
 	}
 	return names
 }
 
-// Get returns a sample. Its table is the caller's own. An unknown name is
-// solera.ErrNotFound.
+// Get returns a sample with a table of its own. An unknown name is solera.ErrNotFound.
 func Get(name string) (Sample, error) {
-	all := entries()
-	i := slices.IndexFunc(all, func(e entry) bool { return e.Name == name })
+	i := slices.IndexFunc(samples(), func(a about) bool { return a.name == name })
 	if i < 0 {
-		return Sample{}, fmt.Errorf("sample %q: %w: the samples are %s", name, solera.ErrNotFound, strings.Join(Names(), ", "))
+		return Sample{}, &solera.InputError{Op: "load sample:" + name, Msg: "no sample has this name",
+			Hint: "the samples are " + strings.Join(Names(), ", "), Err: solera.ErrNotFound}
 	}
-	e := all[i]
-	licence, err := files.ReadFile("files/" + e.Licence + ".txt")
+	a := samples()[i]
+	t, err := a.read()
 	if err != nil {
-		return Sample{}, err
+		return Sample{}, fmt.Errorf("load sample:%s: %w", name, err)
 	}
-	e.LicenceText = string(licence)
-	if e.Table, err = e.read(); err != nil {
-		return Sample{}, fmt.Errorf("sample %s: %w", name, err)
+	licence, err := files.ReadFile("data/LICENSE." + a.licenceOf)
+	if err != nil {
+		return Sample{}, fmt.Errorf("load sample:%s: %w", name, err)
 	}
-	return e.Sample, nil
+	return Sample{Name: a.name, Title: a.title, Source: a.source, Licence: a.licence, LicenceText: string(licence), Target: a.target, Table: t}, nil
 }
 
-func (e entry) read() (*table.Table, error) {
-	f, err := files.Open("files/" + e.file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	content, err := plain(e.file, f)
+func (a about) read() (*table.Table, error) {
+	data, err := files.ReadFile("data/" + a.file)
 	if err != nil {
 		return nil, err
 	}
-	o := table.Options{Delimiter: ','}
-	if e.features != nil {
-		if e.skip {
-			_, content, _ = strings.Cut(content, "\n")
-		}
-		header := strings.Join(append(slices.Clone(e.features), e.Target), ",") + "\n"
-		content = header + content
-	}
-	t, err := table.ReadCSV(context.Background(), e.file, strings.NewReader(content), o)
-	if err != nil || e.classes == nil {
-		return t, err
-	}
-	return t, e.nameClasses(t)
-}
-
-// nameClasses turns the numbers of the target into the names of the classes.
-func (e entry) nameClasses(t *table.Table) error {
-	levels := slices.Sorted(slices.Values(e.classes))
-	numbers := t.Column(e.Target)
-	named := &table.Column{Name: e.Target, Kind: table.Category, Levels: levels, Codes: make([]int32, t.Len())}
-	for i, class := range numbers.Numbers {
-		if class < 0 || int(class) >= len(e.classes) {
-			return fmt.Errorf("row %d: class %v: %w", i, class, solera.ErrCorrupt)
-		}
-		code, _ := slices.BinarySearch(levels, e.classes[int(class)])
-		named.Codes[i] = int32(code)
-	}
-	*numbers = *named
-	return nil
-}
-
-func plain(name string, r io.Reader) (string, error) {
-	if strings.HasSuffix(name, ".gz") {
-		z, err := gzip.NewReader(r)
+	if path.Ext(a.file) == ".gz" {
+		z, err := gzip.NewReader(bytes.NewReader(data))
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		r = z
+		if data, err = io.ReadAll(z); err != nil {
+			return nil, err
+		}
 	}
-	b, err := io.ReadAll(r)
-	return string(b), err
+	if a.features != nil {
+		if a.classes != nil { // the line with the counts
+			data = data[bytes.IndexByte(data, '\n')+1:]
+		}
+		header := strings.Join(append(slices.Clone(a.features), a.target), ",") + "\n"
+		data = append([]byte(header), data...)
+	}
+	t, err := table.ReadCSV(context.Background(), a.file, bytes.NewReader(data), table.Options{Delimiter: ','})
+	if err != nil {
+		return nil, err
+	}
+	if a.classes != nil {
+		a.nameClasses(t.Column(a.target))
+	}
+	return t, nil
+}
+
+// nameClasses makes a category of a column of class indexes.
+func (a about) nameClasses(c *table.Column) {
+	levels := slices.Sorted(slices.Values(a.classes))
+	codes := make([]int32, len(c.Numbers))
+	for i, v := range c.Numbers {
+		codes[i] = -1
+		if !math.IsNaN(v) {
+			codes[i] = int32(slices.Index(levels, a.classes[int(v)]))
+		}
+	}
+	*c = table.Column{Name: c.Name, Kind: table.Category, Codes: codes, Levels: levels}
 }

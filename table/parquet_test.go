@@ -178,8 +178,14 @@ func TestParquetSpansPagesAndRowGroups(t *testing.T) {
 	for i := range n {
 		x.Numbers[i], k.Codes[i], id.Codes[i], want.RowNumbers[i] = float64(i), int32(i/50%4)-1, int32(i%len(id.Levels)), int64(2*i)
 	}
-	if d := cmp.Diff(want, readBack(t, parquetBytes(t, want), Options{}), exact); d != "" {
-		t.Error(d[:min(len(d), 2000)])
+	got := readBack(t, parquetBytes(t, want), Options{})
+	if !slices.Equal(got.RowNumbers, want.RowNumbers) || !slices.Equal(got.Columns[0].Numbers, x.Numbers) {
+		t.Error("numbers differ")
+	}
+	for i, c := range []*Column{k, id} {
+		if g := got.Columns[i+1]; !slices.Equal(g.Codes, c.Codes) || !slices.Equal(g.Levels, c.Levels) {
+			t.Errorf("column %s differs", c.Name)
+		}
 	}
 }
 
@@ -211,7 +217,7 @@ func TestMatricesReadBack(t *testing.T) {
 		// Any reader of Parquet sees a plain table.
 		if m.Target == "" {
 			tab := readBack(t, b.Bytes(), Options{Ignore: []string{"a"}})
-			if d := cmp.Diff("row number whole: 4 2 9\nb number: -0.5 _ 0.000000000000000000000000000000000000000000001401298464324817\n", show(tab)); d != "" {
+			if d := cmp.Diff("row number whole: 4 2 9\nb number: -0.5 _ 1.401298464324817e-45\n", show(tab)); d != "" {
 				t.Error(d)
 			}
 		}
