@@ -308,8 +308,8 @@ func yamlText(s string) string {
 		switch {
 		case letter:
 		case i == 0:
-			// sample:wine and ./data/a.csv may stay bare, 7 and -x may not.
-			bare = bare && r == '.' && strings.HasPrefix(s, "./")
+			// sample:wine and ../data/a.csv may stay bare, 7 and -x may not.
+			bare = bare && (strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../"))
 		case r < unicode.MaxASCII && unicode.IsDigit(r), r == '.', r == '-', r == '/':
 		case r == ' ' || r == ':':
 			bare = bare && i+1 < len(s) && s[i+1] != ' '

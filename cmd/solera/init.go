@@ -71,7 +71,7 @@ func (a *app) init(ctx context.Context, what, target string, force bool) error {
 	if err := a.printf("Wrote %s: %s of %s, target %s.\n", file, count(start.Table.Len(), "row"), count(len(start.Table.Columns), "column"), start.Target); err != nil {
 		return err
 	}
-	if what != start.Source {
+	if strings.HasPrefix(start.Source, "sample:") {
 		return a.printf("%s\nNext: solera %srun\n", start.Title, a.flagsForNext())
 	}
 	return a.printf("Look at the types and the ignored columns in it. Next: solera %srun\n", a.flagsForNext())
