@@ -387,6 +387,8 @@ func TestNumbersAreThoseOfParseFloat(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		check(t, rapid.StringMatching(`[+-]?([0-9]{1,25}(\.[0-9]{0,25})?|\.[0-9]{1,25})([eE][+-]?[0-9]{1,3})?`).Draw(t, "number"))
+		check(t, rapid.StringMatching(`[0-9]{0,9}\.[0-9]{8,18}`).Draw(t, "all digits"))
+		check(t, strconv.FormatFloat(float64(rapid.Uint64().Draw(t, "bits")>>11)*0x1p-53, 'g', -1, 64))
 		check(t, strconv.FormatFloat(rapid.Float64().Filter(func(v float64) bool { return !math.IsInf(v, 0) && !math.IsNaN(v) }).Draw(t, "v"), 'g', -1, 64))
 	})
 }

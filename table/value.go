@@ -3,6 +3,7 @@ package table
 import (
 	"bytes"
 	"math"
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -113,6 +114,13 @@ func scanNumber(b []byte, comma bool) (v float64, n int, s shape) {
 		}
 		return v, i, s
 	}
+	if !truncated && exponent < 0 && exponent >= -19 {
+		v = divide(mantissa, whole10[-exponent])
+		if neg {
+			v = -v
+		}
+		return v, i, s
+	}
 	text := b[:i]
 	if s&shapeComma != 0 {
 		text = bytes.Clone(text)
@@ -121,6 +129,30 @@ func scanNumber(b []byte, comma bool) (v float64, n int, s shape) {
 	// The string lives only for the call: ParseFloat keeps nothing of it.
 	v, _ = strconv.ParseFloat(unsafe.String(unsafe.SliceData(text), len(text)), 64)
 	return v, i, s
+}
+
+// whole10 are the powers of ten that a uint64 holds.
+var whole10 = [...]uint64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19}
+
+// divide returns the float64 nearest to m/d, for d > 0. Numbers printed with
+// all their digits (0.12345678901234567) take this way, in half the time that
+// ParseFloat needs.
+func divide(m, d uint64) float64 {
+	if m == 0 {
+		return 0
+	}
+	sm, sd := bits.LeadingZeros64(m), bits.LeadingZeros64(d)
+	m <<= sm
+	d <<= sd
+	// The quotient has at least 63 bits, ten more than a float64 keeps; a
+	// remainder sets the last one, which decides what would look like a tie.
+	q, r := bits.Div64(m>>1, m<<63, d)
+	if r != 0 {
+		q |= 1
+	}
+	// The scale is a power of two in the range of normal numbers: exact.
+	return float64(q) * math.Float64frombits(uint64(1023-63-sm+sd)<<52)
 }
 
 // parseNumber reads a whole text as a number, or as a word for "not a number"
