@@ -8,6 +8,14 @@ package pipeline
 // learning packages that it calls and all they import from this module, and the versions of other modules.
 func codeDigest(stage string) string {
 	switch stage {
+	case "load":
+		return "4cd3d3f9891f7d9bee4567f83afa3241f69f58a199aaa80097f4b447c150db8d"
+	case "preprocess":
+		return "631f141edb58f9de47503bbdb9909f4b5330a72583f5c739e742e7b8cc2d073d"
+	case "build":
+		return "5c3142bbfea63d2c27fb30df8874a0d2ee1aa6e0a194f47b1f938ee98d2f4e28"
+	case "train":
+		return "9764764f3949fe2b8f6b7ba35cc1c115ba88a894a05d2e5f4822dda22158fc62"
 	}
 	return ""
 }
