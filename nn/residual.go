@@ -12,9 +12,9 @@ type residual struct {
 	dskip     *tensor.Matrix // gradient by the input along the identity
 	blockRows int
 
-	to, from *tensor.Matrix // operands of add
-	add      func(lo, hi int)
-	need     bool // someone reads the gradient by the input
+	to, a, b *tensor.Matrix   // operands of add
+	add      func(lo, hi int) // to = a + b, over rows
+	need     bool             // someone reads the gradient by the input
 }
 
 func (b *builder) residual(d *node, inputGradient bool) *residual {
@@ -38,24 +38,21 @@ func (l *residual) Forward(x *tensor.Matrix, training bool) *tensor.Matrix {
 	if l.skip != nil {
 		other = l.skip.Forward(x, training)
 	}
-	for i := range x.Rows {
-		copy(y.Row(i), branch.Row(i))
-	}
-	l.sum(y, other)
+	l.sum(y, branch, other)
 	return y
 }
 
-// sum adds from to to.
-func (l *residual) sum(to, from *tensor.Matrix) {
-	l.to, l.from = to, from
+// sum sets to, which may be a or b, to a + b.
+func (l *residual) sum(to, a, b *tensor.Matrix) {
+	l.to, l.a, l.b = to, a, b
 	l.engine.For(to.Rows, l.blockRows, l.add)
 }
 
 func (l *residual) addRows(lo, hi int) {
 	for i := lo; i < hi; i++ {
-		to, from := l.to.Row(i), l.from.Row(i)
-		for j, v := range from {
-			to[j] += v
+		to, a, b := l.to.Row(i), l.a.Row(i), l.b.Row(i)
+		for j, v := range a {
+			to[j] = v + b[j]
 		}
 	}
 }
@@ -77,7 +74,7 @@ func (l *residual) Backward(dy *tensor.Matrix) *tensor.Matrix {
 	if !l.need {
 		return nil
 	}
-	l.sum(dx, skip)
+	l.sum(dx, dx, skip)
 	return dx
 }
 
