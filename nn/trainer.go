@@ -185,9 +185,9 @@ func (t *Trainer) lossRows(lo, hi int) {
 		y := int(t.y[i])
 		loss, top := t.loss.Row(z, y)
 		t.rowLoss[i], t.rowHit[i] = loss, top == y
-		for j, d := range t.dlogits.Row(i) {
-			_ = d
-			t.dlogits.Data[i*t.dlogits.Stride+j] = float32(z[j] * t.share)
+		d := t.dlogits.Row(i)
+		for j, g := range z {
+			d[j] = float32(g * t.share)
 		}
 	}
 }
