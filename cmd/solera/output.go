@@ -90,6 +90,40 @@ func (a *app) printTable(headers []string, rows [][]string) error {
 	return err
 }
 
+// wrap breaks a text into lines of at most 100 columns. A word that is longer
+// stays whole.
+func wrap(s string) string {
+	var b strings.Builder
+	used := 0
+	for _, word := range strings.Fields(s) {
+		w := lipgloss.Width(word)
+		switch {
+		case used == 0:
+		case used+1+w > maxWidth:
+			b.WriteByte('\n')
+			used = 0
+		default:
+			b.WriteByte(' ')
+			used++
+		}
+		b.WriteString(word)
+		used += w
+	}
+	return b.String()
+}
+
+// enumerate joins names as people do: a, b and c.
+func enumerate(names []string) string {
+	const most = 8
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+}
+
 // count returns "1 row" or "3 rows".
 func count(n int, thing string) string {
 	if n == 1 {

@@ -124,8 +124,8 @@ func (a *app) showResult(ctx context.Context, cfg *pipeline.Config, w *workspace
 	solera := "solera " + a.flagsForNext()
 	next := [][2]string{
 		{solera + "predict " + name + " FILE", "classes and probabilities of new rows"},
-		{solera + "artifacts " + name + ":latest", "its files: weights, report, history"},
-		{solera + "run", "after a change in " + cfg.File() + ": only what it concerns runs again"},
+		{solera + "artifacts " + name + ":latest", "its weights, report and history"},
+		{solera + "run", "after a change: only what it concerns"},
 	}
 	width := 0
 	for _, n := range next {
@@ -178,7 +178,12 @@ func (a *app) showExperiments(res *pipeline.Result) error {
 	if len(res.Experiments) == 1 {
 		return nil
 	}
-	return a.printf("\nBest: %s.\n", strings.TrimSuffix(res.Reason, "."))
+	text := "Best: " + strings.TrimSuffix(res.Reason, ".") + "."
+	if len(res.Ties) > 0 && len(res.Experiments) > 0 {
+		text += fmt.Sprintf(" A tie: %s cannot tell %s from %s.",
+			count(res.Experiments[0].Val.Accuracy.N, "validation row"), enumerate(res.Ties), res.Best)
+	}
+	return a.printf("\n%s\n", wrap(text))
 }
 
 // share reads "17/18 = 94 %, 74–99 %".
