@@ -89,6 +89,9 @@ func (p *Pipeline) train(ctx context.Context, i int, t task, rows *sharedRows) (
 	show := recorder{run: t.run, reporter: p.reporter(), experiment: e.Name, epochs: e.Epochs}
 	options := fit.Options{Recorder: show, Resume: true}
 	if p.Scratch != "" {
+		if err := os.MkdirAll(p.Scratch, 0o755); err != nil {
+			return output{}, fmt.Errorf("make the folder of checkpoints: %w", err)
+		}
 		options.Checkpoint = filepath.Join(p.Scratch, t.recipe.Hex()+".safetensors")
 	}
 	result, err := fit.Network(ctx, network, engine, dataOf(parts[trainPart]), dataOf(parts[valPart]), config, options)
