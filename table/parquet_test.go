@@ -400,3 +400,28 @@ func TestHybridEncodingIsReadByOthers(t *testing.T) {
 		}
 	})
 }
+
+func TestDamagedParquetIsRefused(t *testing.T) {
+	for _, good := range [][]byte{parquetBytes(t, small()), parquetBytes(t, small().Select([]int{3}))} {
+		read := func(b []byte) {
+			var in *solera.InputError
+			tab, err := ReadParquet(context.Background(), "t", bytes.NewReader(b), int64(len(b)), Options{})
+			if err != nil && !errors.As(err, &in) {
+				t.Fatalf("got %v", err)
+			}
+			if err == nil && tab.Check() != nil {
+				t.Fatal(tab.Check())
+			}
+		}
+		for i := range good {
+			if _, err := ReadParquet(context.Background(), "t", bytes.NewReader(good[:i]), int64(i), Options{}); err == nil {
+				t.Fatalf("cut after %d of %d bytes, it is read", i, len(good))
+			}
+			for _, x := range []byte{0x01, 0x80, 0xff} {
+				b := bytes.Clone(good)
+				b[i] ^= x
+				read(b)
+			}
+		}
+	}
+}
