@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "4cd3d3f9891f7d9bee4567f83afa3241f69f58a199aaa80097f4b447c150db8d"
+		return "da70cc6c57cf00dc1e7f55922b0c71cc88092ba1ab1b9870317a209584a6572a"
 	case "preprocess":
-		return "631f141edb58f9de47503bbdb9909f4b5330a72583f5c739e742e7b8cc2d073d"
+		return "07e273e995333ddeff0341ab11daa597815322e24c6b090648226020ef81f773"
 	case "build":
-		return "5c3142bbfea63d2c27fb30df8874a0d2ee1aa6e0a194f47b1f938ee98d2f4e28"
+		return "e66ec491c81717040b3929f3afdd04bd59a1448c724768fdb9783b3a7d189719"
 	case "train":
-		return "9764764f3949fe2b8f6b7ba35cc1c115ba88a894a05d2e5f4822dda22158fc62"
+		return "7a3e34480caf4dffecfb07eb04652acdc54284b7445de235960fe277ee5da7b8"
 	}
 	return ""
 }

@@ -1,0 +1,328 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/solera-ml/solera"
+	"github.com/solera-ml/solera/blob"
+	"github.com/solera-ml/solera/store"
+	"github.com/solera-ml/solera/table"
+	"github.com/solera-ml/solera/tracking"
+)
+
+// project opens a pipeline over a store in dir.
+func project(t *testing.T, dir, yaml string) *Pipeline {
+	t.Helper()
+	c, err := Parse(filepath.Join(dir, FileName), []byte(yaml))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.OpenSQLite(t.Context(), filepath.Join(dir, "solera.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	blobs, err := blob.OpenDir(filepath.Join(dir, "blobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Pipeline{
+		Config: c, Scratch: filepath.Join(dir, "checkpoints"),
+		Tracker: &tracking.Tracker{Store: db, Blobs: blobs, Project: c.Project},
+	}
+}
+
+const irisTemplate = `
+project: iris
+data: {source: sample:iris, target: species%s}
+model: {layers: [8, 8]%s}
+train: {epochs: 3, batch_size: 16%s}
+`
+
+func TestEveryChoiceOfTheConfigurationTrains(t *testing.T) {
+	tests := map[string][3]string{}
+	for _, activation := range []string{"relu", "leaky_relu", "gelu", "silu", "tanh", "elu", "selu", "sigmoid", "softplus", "mish"} {
+		tests["activation "+activation] = [3]string{1: ", activation: " + activation}
+	}
+	for name, model := range map[string]string{
+		"layer_norm": ", layer_norm: true", "residual": ", residual: true", "no norm": ", batch_norm: false", "no dropout": ", dropout: 0",
+	} {
+		tests[name] = [3]string{1: model}
+	}
+	for _, train := range []string{
+		"optimizer: {sgd: {momentum: 0.9, nesterov: true, weight_decay: 0.001}}", "optimizer: adamw", "optimizer: {adam: {amsgrad: true}}",
+		"optimizer: rmsprop", "clip_norm: 0.5", "class_weights: balanced", "class_weights: {setosa: 2}",
+		"loss: {label_smoothing: 0.1}", "loss: {focal: 2}", "early_stopping: {patience: 1}",
+		"schedule: {step: {step_size: 1}}", "schedule: {multistep: {milestones: [1, 2]}}", "schedule: exponential", "schedule: cosine",
+		"schedule: cosine_restarts", "schedule: one_cycle", "schedule: polynomial", "schedule: reduce_on_plateau", "schedule: {cosine: {warmup: 1}}",
+	} {
+		tests[train] = [3]string{2: ", " + train}
+	}
+	for name, split := range map[string]string{
+		"not stratified": ", split: {stratify: false}",
+		"by group":       ", split: {group: petal width (cm)}",
+	} {
+		tests[name] = [3]string{split}
+	}
+	for name, parts := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := project(t, t.TempDir(), fmt.Sprintf(irisTemplate, parts[0], parts[1], parts[2]))
+			res, err := p.Run(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := len(res.Artifacts); got != 4 {
+				t.Errorf("got %d artifacts, want 4", got)
+			}
+			if n := res.Experiments[0].Test.Accuracy.N; n == 0 {
+				t.Error("the test score rests on no row")
+			}
+		})
+	}
+}
+
+func TestASplitByTimeTestsTheNewestRows(t *testing.T) {
+	yaml := "project: p\ndata: {source: sample:penguins, target: sex, split: {train: 0.6, val: 0.2, test: 0.2, time: year}, types: {}}\n"
+	p := project(t, t.TempDir(), yaml)
+	if _, err := p.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "sex") {
+		t.Fatalf("got %v, want the rows without a label refused", err)
+	}
+	yaml = strings.Replace(yaml, "target: sex", "target: species, ignore: [sex]", 1)
+	p = project(t, t.TempDir(), yaml)
+	if _, err := p.Run(t.Context(), Load); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := p.Tracker.Open(t.Context(), "p-raw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last float64
+	for _, part := range []string{trainPart, valPart, testPart} {
+		rows, err := rawPart(t.Context(), raw, part, table.Schema{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		years := rows.Column("year").Numbers
+		if oldest := slices.Min(years); oldest <= last {
+			t.Errorf("the oldest row of %s is of %v, the part before goes up to %v", part, oldest, last)
+		}
+		last = slices.Max(years)
+	}
+}
+
+func TestRunningAgainIsAnsweredFromTheStore(t *testing.T) {
+	dir := t.TempDir()
+	first, err := project(t, dir, wineYAML).Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := project(t, dir, wineYAML).Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range again.Stages {
+		if s.State != Cached {
+			t.Errorf("%s: got %s, want %s", s.Stage, s.State, Cached)
+		}
+		if first.Stages[i].State != Ran {
+			t.Errorf("%s the first time: got %s, want %s", s.Stage, first.Stages[i].State, Ran)
+		}
+	}
+	for i := range first.Artifacts {
+		if first.Artifacts[i].Digest != again.Artifacts[i].Digest || again.Artifacts[i].New {
+			t.Errorf("%s: got %+v, want the version made first", first.Artifacts[i].Name, again.Artifacts[i])
+		}
+	}
+	if diff := cmp.Diff(first.Best, again.Best); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAnInterruptedTrainingGoesOnToTheSameBytes(t *testing.T) {
+	want, err := project(t, t.TempDir(), wineYAML).Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, epochs := range []int{1, 7, 30} {
+		ctx, cancel := context.WithCancel(t.Context())
+		p := project(t, dir, wineYAML)
+		p.Reporter = &interrupter{left: epochs, cancel: cancel}
+		if _, err := p.Run(ctx); !errors.Is(err, solera.ErrStopped) {
+			t.Fatalf("interrupted after %d epochs: got %v, want %v", epochs, err, solera.ErrStopped)
+		}
+	}
+	got, err := project(t, dir, wineYAML).Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want.Artifacts {
+		if got.Artifacts[i].Digest != want.Artifacts[i].Digest {
+			t.Errorf("%s: got %s, want %s", want.Artifacts[i].Name, got.Artifacts[i].Digest, want.Artifacts[i].Digest)
+		}
+	}
+	left, err := os.ReadDir(filepath.Join(dir, "checkpoints"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("%d checkpoints stay behind a finished training (%v)", len(left), err)
+	}
+}
+
+// interrupter cancels after some epochs.
+type interrupter struct {
+	Silent
+	mu     sync.Mutex
+	left   int
+	cancel func()
+}
+
+func (r *interrupter) Epoch(string, int, int, map[string]float64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.left--; r.left == 0 {
+		r.cancel()
+	}
+}
+
+func TestADivergingExperimentDoesNotStopTheOthers(t *testing.T) {
+	yaml := `
+data: {source: sample:iris, target: species}
+model: {layers: [8], batch_norm: false, dropout: 0}
+experiments:
+- {name: wild, epochs: 50, learning_rate: 1000, optimizer: sgd}
+- {name: calm, epochs: 3, learning_rate: 0.01}
+`
+	p := project(t, t.TempDir(), yaml)
+	res, err := p.Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "train wild") || !strings.Contains(err.Error(), "epoch") {
+		t.Fatalf("got %v, want an error that names the experiment and the epoch", err)
+	}
+	if got := res.Stages[len(res.Stages)-1]; got != (StageResult{Train, Failed}) {
+		t.Errorf("got %v, want the train stage failed", got)
+	}
+	if _, err := p.Tracker.Version(t.Context(), p.Config.TrainedName(1)); err != nil {
+		t.Errorf("the calm experiment: %v", err)
+	}
+	runs, err := p.Tracker.Runs(t.Context(), solera.RunQuery{Experiment: "wild"})
+	if err != nil || len(runs) != 1 || runs[0].State != solera.Failed || runs[0].Error == "" {
+		t.Errorf("the wild run is recorded as %+v (%v), want failed with its error", runs, err)
+	}
+}
+
+func TestClassWeightsOfUnknownClassesAreRefused(t *testing.T) {
+	p := project(t, t.TempDir(), fmt.Sprintf(irisTemplate, "", "", ", class_weights: {setoso: 2}"))
+	_, err := p.Run(t.Context())
+	var bad *solera.InputError
+	if !errors.As(err, &bad) || bad.Line != 5 || !strings.Contains(bad.Hint, "setosa") {
+		t.Errorf("got %v, want an error of line 5 that lists the classes", err)
+	}
+}
+
+func TestNamesThatAreNoStageAreWrongUsage(t *testing.T) {
+	p := project(t, t.TempDir(), wineYAML)
+	if _, err := p.Run(t.Context(), "trian"); !errors.Is(err, solera.ErrUsage) {
+		t.Errorf("got %v, want %v", err, solera.ErrUsage)
+	}
+	if err := Check([]string{"evaluate", Load}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPointsOfEveryEpochAreRecorded(t *testing.T) {
+	p := project(t, t.TempDir(), fmt.Sprintf(irisTemplate, "", "", ""))
+	if _, err := p.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	runs, err := p.Tracker.Runs(t.Context(), solera.RunQuery{Stage: Train})
+	if err != nil || len(runs) != 1 {
+		t.Fatalf("got %d runs (%v), want 1", len(runs), err)
+	}
+	keys, err := p.Tracker.Store.Keys(t.Context(), runs[0].ID)
+	if want := []string{"learning_rate", "train/accuracy", "train/loss", "val/accuracy", "val/loss"}; err != nil || !slices.Equal(keys, want) {
+		t.Errorf("got %v (%v), want %v", keys, err, want)
+	}
+	points, _, err := p.Tracker.Store.Since(t.Context(), runs[0].ID, 0, 0)
+	if err != nil || len(points) != 3*5 {
+		t.Errorf("got %d points (%v), want 15", len(points), err)
+	}
+}
+
+// Two processes that start the same project at once must both end well, with
+// one line of versions.
+func TestTwoPipelinesOnOneStoreAgree(t *testing.T) {
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	results := make([]*Result, 2)
+	errs := make([]error, 2)
+	for i := range results {
+		p := project(t, dir, fmt.Sprintf(irisTemplate, "", "", ""))
+		wg.Go(func() { results[i], errs[i] = p.Run(t.Context()) })
+	}
+	wg.Wait()
+	for i, err := range errs {
+		if err != nil {
+			t.Fatalf("pipeline %d: %v", i, err)
+		}
+	}
+	for i := range results[0].Artifacts {
+		a, b := results[0].Artifacts[i], results[1].Artifacts[i]
+		if a.Digest != b.Digest || a.Version != "v0" || b.Version != "v0" {
+			t.Errorf("got %+v and %+v, want v0 with one digest", a, b)
+		}
+	}
+}
+
+func TestChangesNameTheKey(t *testing.T) {
+	before := Recipe{Stage: Train, Code: "sha256:aa", Params: map[string]any{"train": map[string]any{"learning_rate": 0.001, "epochs": 10}}, Inputs: map[string]string{"wine-raw": "sha256:11"}}
+	after := Recipe{Stage: Train, Code: "sha256:aa", Params: map[string]any{"train": map[string]any{"learning_rate": 0.002, "clip_norm": 1}}, Inputs: map[string]string{"wine-raw": "sha256:22"}}
+	want := []Change{
+		{"inputs.wine-raw", "sha256:11", "sha256:22"},
+		{"params.train.clip_norm", "", "1"},
+		{"params.train.epochs", "10", ""},
+		{"params.train.learning_rate", "0.001", "0.002"},
+	}
+	if diff := cmp.Diff(want, changes(before, after)); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+	if before.Digest() == after.Digest() {
+		t.Error("recipes that differ have one digest")
+	}
+}
+
+func TestRecipesOfEqualParamsAreEqual(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		params := rapid.MapOf(rapid.StringMatching(`[a-z]{1,5}`), rapid.Float64Range(-1e9, 1e9)).Draw(t, "params")
+		a, b := Recipe{Stage: Load, Params: map[string]any{}}, Recipe{Stage: Load, Params: map[string]any{}}
+		for k, v := range params {
+			a.Params[k], b.Params[k] = v, v
+		}
+		if a.Digest() != b.Digest() || len(changes(a, b)) != 0 {
+			t.Fatal("two recipes of the same params differ")
+		}
+		b.Params["another"] = true
+		if a.Digest() == b.Digest() || len(changes(a, b)) != 1 {
+			t.Fatal("a further key does not show")
+		}
+	})
+}
+
+func TestEveryStageHasACodeDigest(t *testing.T) {
+	seen := map[solera.Digest]string{}
+	for _, stage := range Stages() {
+		d := codeOf(stage)
+		if d.IsZero() || seen[d] != "" {
+			t.Errorf("the code of %s has the digest %s, that of %q", stage, d, seen[d])
+		}
+		seen[d] = stage
+	}
+}
