@@ -43,7 +43,7 @@ func scale(ctx context.Context, only int) error {
 		{100_000, 30, "256, 128", 1},
 		{100_000, 30, "1024, 512", 1},
 	}
-	fmt.Printf("%s; one epoch, batch 1024, Adam; CSV in, all artifacts out\n\n", cpuName())
+	fmt.Printf("%s; one epoch, batch 512, Adam; CSV in, all artifacts out\n\n", cpuName())
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "rows\tfeatures\tlayers\tCSV MB\tseconds\tpeak MB")
 	for _, s := range sizes {
@@ -87,7 +87,7 @@ model:
   batch_norm: true
   dropout: 0.3
 experiments:
-  - {name: exp001, epochs: EPOCHS, batch_size: 1024, learning_rate: 0.001, optimizer: adam}
+  - {name: exp001, epochs: EPOCHS, batch_size: 512, learning_rate: 0.001, optimizer: adam}
 `)
 	if err := os.WriteFile(filepath.Join(dir, "solera.yaml"), []byte(config), 0o644); err != nil {
 		return err
