@@ -121,7 +121,7 @@ func logReduce(x, xlo float64, k int) (s, low, rh, rl float64) {
 		xlo *= math.Float64frombits(uint64(1023-e) << 52)
 	}
 	cf := float64(float64(m*128)+roundingShift) - roundingShift
-	c := cf * (1.0 / 128)
+	c := float64(cf * (1.0 / 128))
 	t := &logTable[int(cf)-90]
 	d := m - c // exact
 	rh = math.Float64frombits(math.Float64bits(float64((d+xlo)*t.inv)) &^ (1<<27 - 1))
@@ -147,7 +147,7 @@ func logParts(x, xlo float64, k int) (hi, lo float64) {
 	r := rh + rl
 	r2 := float64(r * r)
 	hi, e1 := fastTwoSum(s, rh)
-	hi, e2 := fastTwoSum(hi, -0.5*float64(rh*rh))
+	hi, e2 := fastTwoSum(hi, -float64(0.5*float64(rh*rh)))
 	lo = (e1 + e2) + low
 	lo += rl - float64(rl*(rh+float64(0.5*rl)))
 	lo += float64(float64(r2*r) * log1pSeries(r, r2))
