@@ -93,7 +93,6 @@ type bars struct {
 	mu      sync.Mutex // guards the rest
 	pool    *mpb.Progress
 	running map[string]*bar
-	width   int
 }
 
 // A bar is one training.
