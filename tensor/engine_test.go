@@ -285,3 +285,27 @@ func TestEngineNamesTheKernelsThatTheCPUHas(t *testing.T) {
 		t.Errorf("default engine: %v, %v", e, err)
 	}
 }
+
+func TestShapesThatDoNotFitPanic(t *testing.T) {
+	e := engines(t)[0]
+	short := &Matrix{Rows: 3, Cols: 4, Stride: 4, Data: make([]float32, 11)}
+	for name, f := range map[string]func(){
+		"inner sizes differ":          func() { e.MatMul(New(2, 2), New(2, 3), New(4, 2), nil) },
+		"short bias":                  func() { e.MatMul(New(2, 2), New(2, 3), New(3, 2), []float32{1}) },
+		"rows differ":                 func() { e.MatMulTA(New(3, 2), New(4, 3), New(5, 2)) },
+		"columns differ":              func() { e.MatMulTB(New(4, 5), New(4, 3), New(5, 2)) },
+		"matrix shorter than it says": func() { e.ColumnSums(make([]float32, 4), short) },
+		"output of another shape":     func() { e.ReLU(New(3, 4), New(4, 3), Dropout{}) },
+		"row outside the source":      func() { e.Gather(New(1, 2), New(3, 2), []int32{3}) },
+		"more rows than there are":    func() { short.Head(4) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			f()
+		}()
+	}
+}
