@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -54,11 +55,14 @@ func openParquet(ctx context.Context, op string, names []string, o Options) (*Ta
 		for i := range all.RowNumbers {
 			all.RowNumbers[i] = int64(i)
 		}
+		for _, c := range all.Columns {
+			c.Integer = c.Kind == Number && whole(c.Numbers)
+		}
 	}
 	return all, nil
 }
 
-// append adds the rows of u, which has the same columns.
+// append adds the rows of u, which has the same columns; Integer is left to the caller.
 func (t *Table) append(op, file string, u *Table) error {
 	for _, c := range t.Columns {
 		d := u.Column(c.Name)
@@ -79,13 +83,15 @@ func (t *Table) append(op, file string, u *Table) error {
 			if c.Kind == Boolean && !slices.Equal(c.Levels, d.Levels) {
 				c.Levels = nil
 			}
-			c.Integer = c.Kind == Number && whole(c.Numbers)
 			continue
 		}
 		levels := slices.Concat(c.Levels, d.Levels)
 		slices.Sort(levels)
 		levels = slices.Compact(levels)
-		recode(c.Codes, c.Levels, levels)
+		// A file without new levels leaves the rows of a thousand others alone.
+		if len(levels) > len(c.Levels) {
+			recode(c.Codes, c.Levels, levels)
+		}
 		recode(d.Codes, d.Levels, levels)
 		c.Codes, c.Levels = append(c.Codes, d.Codes...), levels
 	}
@@ -624,19 +630,12 @@ func (c *parquetColumn) readText(ctx context.Context, f *parquet.File) (*Column,
 				return nil
 			})
 		}
-		return cmpError(err, bad)
+		return cmp.Or(err, bad)
 	})
 	if err != nil {
 		return nil, c.wrap(err)
 	}
 	return &Column{Name: c.name, Kind: Category, Codes: codes, Levels: sortLevels(c.levels, codes)}, nil
-}
-
-func cmpError(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 // convert changes the kind of a column that was read from typed values.
