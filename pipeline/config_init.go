@@ -127,10 +127,14 @@ func firstFew(names []string, n int) string {
 // rarest returns the number of rows of the rarest class.
 func (s Start) rarest() int {
 	c := s.Table.Column(s.Target)
-	counts := map[string]int{}
+	counts := map[any]int{}
 	for i := range c.Len() {
-		if !c.Missing(i) {
-			counts[c.Text(i)]++
+		switch {
+		case c.Missing(i):
+		case c.Codes != nil:
+			counts[c.Codes[i]]++
+		default:
+			counts[c.Numbers[i]]++
 		}
 	}
 	least := math.MaxInt
@@ -157,7 +161,7 @@ func (s Start) columns(w *writer) {
 		if wide && c.Kind == table.Number {
 			continue
 		}
-		p := c.Profile()
+		p := s.profile(c)
 		if c.Name != s.Target && identifier(c, p) {
 			ignored = append(ignored, yamlText(c.Name))
 		}
@@ -184,6 +188,42 @@ func (s Start) columns(w *writer) {
 	for _, k := range kinds {
 		w.line("%s", k)
 	}
+}
+
+// manyRows is the length from which numbers are profiled by a part of the
+// rows: their quartiles and distinct values need sorting, and init should take
+// no longer than reading.
+const manyRows = 200_000
+
+// profile describes a column: exactly, but for the distinct values of long
+// number and date columns, which are those of evenly spaced rows.
+func (s Start) profile(c *table.Column) table.ColumnProfile {
+	if c.Kind == table.Category || c.Len() <= manyRows {
+		return c.Profile()
+	}
+	part := &table.Column{Name: c.Name, Kind: c.Kind, Integer: c.Integer, Levels: c.Levels}
+	low, high := math.Inf(1), math.Inf(-1)
+	for i, x := range c.Numbers {
+		if i%(c.Len()/manyRows+1) == 0 {
+			part.Numbers = append(part.Numbers, x)
+		}
+		if !math.IsNaN(x) {
+			low, high = min(low, x), max(high, x)
+		}
+	}
+	p := part.Profile()
+	p.Missing = c.MissingCount()
+	p.Present = c.Len() - p.Missing
+	if p.Distinct == part.Len()-part.MissingCount() {
+		p.Distinct = p.Present // different in every row that was looked at
+	}
+	if low <= high {
+		p.Min, p.Max = &low, &high
+	}
+	if low < high {
+		p.Distinct = max(p.Distinct, 2)
+	}
+	return p
 }
 
 // identifier tells a column that names its row rather than describes it: text

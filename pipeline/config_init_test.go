@@ -133,3 +133,27 @@ func TestInitOfAWideTableStaysReadable(t *testing.T) {
 	}
 	parse(t, string(src))
 }
+
+func TestInitOfALongTableLooksAtAPart(t *testing.T) {
+	n := 3 * manyRows
+	id := &table.Column{Name: "row_id", Kind: table.Number, Integer: true, Numbers: make([]float64, n)}
+	rare := &table.Column{Name: "rare", Kind: table.Number, Numbers: make([]float64, n)}
+	y := &table.Column{Name: "y", Kind: table.Category, Levels: []string{"a", "b"}, Codes: make([]int32, n)}
+	tab := &table.Table{Columns: []*table.Column{id, rare, y}, RowNumbers: make([]int64, n)}
+	for i := range n {
+		id.Numbers[i], y.Codes[i] = float64(i), int32(i%2)
+	}
+	rare.Numbers[1] = 7 // in a row that is not looked at
+	src, err := Init(Start{Source: "long.csv", Target: "y", Table: tab})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"ignore: [row_id]", "# 0 to 7\n", "# 0 to 599999\n"} {
+		if !strings.Contains(string(src), want) {
+			t.Errorf("%q is not in\n%s", want, src)
+		}
+	}
+	if strings.Contains(string(src), "constant") {
+		t.Error("a column with one other value is called constant")
+	}
+}

@@ -63,10 +63,27 @@ func sentence(err error) string {
 	return s
 }
 
+// place fills in the file of a fault that was found far from where it was
+// read: a column is the source's, everything else stands in solera.yaml.
+func (a *app) place(f *failure) {
+	if f.File != nil || a.cfg == nil {
+		return
+	}
+	file := a.cfg.File()
+	if _, named := f.Column.(string); named {
+		file = a.cfg.SourcePath()
+	}
+	f.File = &file
+}
+
 // report writes an error to stderr: one line for people, or JSON.
 func (a *app) report(err error) {
 	if a.json {
-		b, jerr := json.Marshal(map[string]failure{"error": failureOf(err)})
+		f := failureOf(err)
+		if errors.Is(err, solera.ErrInvalid) {
+			a.place(&f)
+		}
+		b, jerr := json.Marshal(map[string]failure{"error": f})
 		if jerr == nil {
 			fmt.Fprintf(a.stderr, "%s\n", b)
 			return

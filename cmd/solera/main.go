@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/solera-ml/solera"
+	"github.com/solera-ml/solera/pipeline"
 )
 
 func main() {
@@ -98,6 +99,8 @@ type app struct {
 	json    bool
 	quiet   bool
 	verbose bool
+
+	cfg *pipeline.Config // that is being run, nil before it is read
 }
 
 // command returns the root command with all verbs. Reached becomes true when

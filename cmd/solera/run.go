@@ -43,6 +43,7 @@ func (a *app) run(ctx context.Context, stages ...string) error {
 	if err != nil {
 		return err
 	}
+	a.cfg = cfg
 	// A kernel set that this CPU lacks is an error also where nothing is to be
 	// computed.
 	e, err := a.engine(1)
