@@ -69,10 +69,16 @@ func TestFieldsAreCanonical(t *testing.T) {
 	}{
 		{"nil", nil, `{}`},
 		{"sorted", solera.Fields{"b": 1, "a": inner}, `{"a":{"a":[3,1],"z":1},"b":1}`},
-		{"numbers of every kind", solera.Fields{"i8": int8(-1), "u": uint64(math.MaxUint64), "f32": float32(0.1), "f": 0.1, "n": json.Number("1.50")},
-			`{"f":0.1,"f32":0.1,"i8":-1,"n":1.5,"u":18446744073709551615}`},
-		{"no numbers", solera.Fields{"a": math.NaN(), "b": math.Inf(1), "c": map[string]float64{"x": math.Inf(-1)}, "d": []float64{math.NaN()}},
-			`{"a":null,"b":null,"c":{"x":null},"d":[null]}`},
+		{
+			"numbers of every kind",
+			solera.Fields{"i8": int8(-1), "u": uint64(math.MaxUint64), "f32": float32(0.1), "f": 0.1, "n": json.Number("1.50")},
+			`{"f":0.1,"f32":0.1,"i8":-1,"n":1.5,"u":18446744073709551615}`,
+		},
+		{
+			"no numbers",
+			solera.Fields{"a": math.NaN(), "b": math.Inf(1), "c": map[string]float64{"x": math.Inf(-1)}, "d": []float64{math.NaN()}},
+			`{"a":null,"b":null,"c":{"x":null},"d":[null]}`,
+		},
 		{"large and small", solera.Fields{"a": 1e21, "b": 1e-7, "c": 100000.0, "d": json.Number("1e2")}, `{"a":1e+21,"b":1e-7,"c":100000,"d":100}`},
 		{"text", solera.Fields{"a": "<ü & \n\u2028>"}, `{"a":"<ü & \n\u2028>"}`},
 		{"structs", solera.Fields{"a": struct {

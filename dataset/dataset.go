@@ -56,8 +56,10 @@ func samples() []about {
 			name: "wine", title: "Wine recognition: 13 chemical measurements of wines of three cultivars",
 			source:  "UCI Machine Learning Repository, Wine (Forina et al., PARVUS; 1991), as in scikit-learn 1.2.1",
 			licence: bsd, licenceOf: "scikit-learn", file: "wine_data.csv", target: "class",
-			features: []string{"alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols", "flavanoids",
-				"nonflavanoid_phenols", "proanthocyanins", "color_intensity", "hue", "od280/od315_of_diluted_wines", "proline"},
+			features: []string{
+				"alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols", "flavanoids",
+				"nonflavanoid_phenols", "proanthocyanins", "color_intensity", "hue", "od280/od315_of_diluted_wines", "proline",
+			},
 			classes: []string{"class_0", "class_1", "class_2"},
 		},
 		{
@@ -127,8 +129,10 @@ func Names() []string {
 func Get(name string) (Sample, error) {
 	i := slices.IndexFunc(samples(), func(a about) bool { return a.name == name })
 	if i < 0 {
-		return Sample{}, &solera.InputError{Op: "load sample:" + name, Msg: "no sample has this name",
-			Hint: "the samples are " + strings.Join(Names(), ", "), Err: solera.ErrNotFound}
+		return Sample{}, &solera.InputError{
+			Op: "load sample:" + name, Msg: "no sample has this name",
+			Hint: "the samples are " + strings.Join(Names(), ", "), Err: solera.ErrNotFound,
+		}
 	}
 	a := samples()[i]
 	t, err := a.read()

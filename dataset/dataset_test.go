@@ -39,8 +39,11 @@ func TestSamplesHaveTheShapesOfThePackages(t *testing.T) {
 		counts         map[string]int
 		first, last    string // rows, target included
 	}{
-		{"wine", 178, 13, 0, map[string]int{"class_0": 59, "class_1": 71, "class_2": 48},
-			"14.23 1.71 2.43 15.6 127 2.8 3.06 0.28 2.29 5.64 1.04 3.92 1065 class_0", "14.13 4.1 2.74 24.5 96 2.05 0.76 0.56 1.35 9.2 0.61 1.6 560 class_2"},
+		{
+			"wine", 178, 13, 0,
+			map[string]int{"class_0": 59, "class_1": 71, "class_2": 48},
+			"14.23 1.71 2.43 15.6 127 2.8 3.06 0.28 2.29 5.64 1.04 3.92 1065 class_0", "14.13 4.1 2.74 24.5 96 2.05 0.76 0.56 1.35 9.2 0.61 1.6 560 class_2",
+		},
 		{"iris", 150, 4, 0, map[string]int{"setosa": 50, "versicolor": 50, "virginica": 50}, "5.1 3.5 1.4 0.2 setosa", "5.9 3 5.1 1.8 virginica"},
 		{"breast_cancer", 569, 30, 0, map[string]int{"malignant": 212, "benign": 357}, "17.99 10.38", "0.07039 benign"},
 		{"digits", 1797, 64, 0, map[string]int{"0": 178, "1": 182, "2": 177, "3": 183, "4": 181, "5": 182, "6": 181, "7": 179, "8": 174, "9": 180}, "0 0 5 13 9 1", "12 1 0 8"},

@@ -136,8 +136,10 @@ func b2i(b bool) int32 {
 func TestPredictingOneClassAgreesWithScikitLearn(t *testing.T) {
 	g, _ := readGolden(t)
 	c := Confuse(g.Y, make([]int32, len(g.Y)), 3)
-	for name, got := range map[string]float64{"f1_macro": c.MacroF1(), "precision_macro": c.MacroPrecision(),
-		"balanced_accuracy": c.BalancedAccuracy(), "mcc": c.MCC(), "kappa": c.Kappa(false)} {
+	for name, got := range map[string]float64{
+		"f1_macro": c.MacroF1(), "precision_macro": c.MacroPrecision(),
+		"balanced_accuracy": c.BalancedAccuracy(), "mcc": c.MCC(), "kappa": c.Kappa(false),
+	} {
 		near(t, name, got, decode[float64](t, g.Edge.All0, name))
 	}
 }

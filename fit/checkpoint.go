@@ -293,8 +293,10 @@ func (t *training) resume() error {
 }
 
 func (t *training) damaged(what string) error {
-	return &solera.InputError{Op: "train: resume", File: t.o.Checkpoint, Msg: "the checkpoint is damaged: " + what,
-		Hint: "remove the file to train from the beginning", Err: solera.ErrCorrupt}
+	return &solera.InputError{
+		Op: "train: resume", File: t.o.Checkpoint, Msg: "the checkpoint is damaged: " + what,
+		Hint: "remove the file to train from the beginning", Err: solera.ErrCorrupt,
+	}
 }
 
 // mine refuses a checkpoint of another training and says what differs.
@@ -310,8 +312,10 @@ func (t *training) mine(theirs string) error {
 	if json.Unmarshal([]byte(theirs), &a) != nil || json.Unmarshal(ours, &b) != nil {
 		return t.damaged("it does not say which training it belongs to")
 	}
-	return &solera.InputError{Op: "train: resume", File: t.o.Checkpoint, Msg: "the checkpoint belongs to another training: " + difference("", a, b),
-		Hint: "remove the file to train from the beginning, or train with the same settings, network and rows", Err: solera.ErrConflict}
+	return &solera.InputError{
+		Op: "train: resume", File: t.o.Checkpoint, Msg: "the checkpoint belongs to another training: " + difference("", a, b),
+		Hint: "remove the file to train from the beginning, or train with the same settings, network and rows", Err: solera.ErrConflict,
+	}
 }
 
 // difference names the first key at which two JSON objects differ, and its values.

@@ -127,8 +127,10 @@ func (s Schedule) Check(rate float64, epochs int) error {
 		return bad("%d epochs, want at least 1", epochs)
 	}
 	s = s.withDefaults()
-	kinds := []string{ScheduleConstant, ScheduleLinear, ScheduleStep, ScheduleMultistep, ScheduleExponential, ScheduleCosine,
-		ScheduleCosineRestarts, ScheduleOneCycle, SchedulePolynomial, SchedulePlateau}
+	kinds := []string{
+		ScheduleConstant, ScheduleLinear, ScheduleStep, ScheduleMultistep, ScheduleExponential, ScheduleCosine,
+		ScheduleCosineRestarts, ScheduleOneCycle, SchedulePolynomial, SchedulePlateau,
+	}
 	if !slices.Contains(kinds, s.Kind) {
 		return bad("no such kind, want one of %v", kinds)
 	}

@@ -54,9 +54,11 @@ func torchSchedules(t *testing.T) (names []string, want []torchSchedule, ours []
 	if err := json.Unmarshal(raw, &file); err != nil {
 		t.Fatal(err)
 	}
-	kinds := map[string]string{"ReduceLROnPlateau": SchedulePlateau, "StepLR": ScheduleStep, "MultiStepLR": ScheduleMultistep,
+	kinds := map[string]string{
+		"ReduceLROnPlateau": SchedulePlateau, "StepLR": ScheduleStep, "MultiStepLR": ScheduleMultistep,
 		"ExponentialLR": ScheduleExponential, "CosineAnnealingLR": ScheduleCosine, "CosineAnnealingWarmRestarts": ScheduleCosineRestarts,
-		"LinearLR": ScheduleLinear, "OneCycleLR": ScheduleOneCycle, "PolynomialLR": SchedulePolynomial, "warmup5_then_cosine35": "warmup"}
+		"LinearLR": ScheduleLinear, "OneCycleLR": ScheduleOneCycle, "PolynomialLR": SchedulePolynomial, "warmup5_then_cosine35": "warmup",
+	}
 	for name, raw := range file.Schedules {
 		var list []torchSchedule
 		if raw[0] == '{' {
@@ -67,10 +69,12 @@ func torchSchedules(t *testing.T) (names []string, want []torchSchedule, ours []
 		}
 		for _, c := range list {
 			a := c.Args
-			s := Schedule{Kind: kinds[name], StepSize: a.StepSize, Milestones: a.Milestones, Gamma: a.Gamma, Total: max(a.TMax, a.TotalIters, a.TotalSteps),
+			s := Schedule{
+				Kind: kinds[name], StepSize: a.StepSize, Milestones: a.Milestones, Gamma: a.Gamma, Total: max(a.TMax, a.TotalIters, a.TotalSteps),
 				StartFactor: a.StartFactor, Power: a.Power, MinLR: max(a.EtaMin, a.MinLR), Period: a.T0, PeriodFactor: a.TMult, MaxLR: a.MaxLR,
 				PctStart: a.PctStart, StraightLines: a.AnnealStrategy == "linear", ThreePhase: a.ThreePhase, Mode: a.Mode, Factor: a.Factor,
-				Patience: a.Patience, Cooldown: a.Cooldown, Threshold: 1e-4, AbsoluteThreshold: a.ThresholdMode == "abs"}
+				Patience: a.Patience, Cooldown: a.Cooldown, Threshold: 1e-4, AbsoluteThreshold: a.ThresholdMode == "abs",
+			}
 			if a.Threshold != 0 {
 				s.Threshold = a.Threshold
 			}
@@ -178,8 +182,10 @@ func TestWarmupBeforePlateauDoesNotCountItsEpochs(t *testing.T) {
 }
 
 func TestEveryKindOfScheduleCanBeUsedWithItsDefaultsForAnyLength(t *testing.T) {
-	for _, kind := range []string{"", ScheduleConstant, ScheduleLinear, ScheduleStep, ScheduleExponential, ScheduleCosine, ScheduleCosineRestarts,
-		ScheduleOneCycle, SchedulePolynomial, SchedulePlateau} {
+	for _, kind := range []string{
+		"", ScheduleConstant, ScheduleLinear, ScheduleStep, ScheduleExponential, ScheduleCosine, ScheduleCosineRestarts,
+		ScheduleOneCycle, SchedulePolynomial, SchedulePlateau,
+	} {
 		for _, epochs := range []int{1, 2, 3, 4, 7, 100} {
 			r, err := DefaultSchedule(kind).Start(0.01, epochs)
 			if err != nil {

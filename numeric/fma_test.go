@@ -71,9 +71,23 @@ func TestFMA32SpecialValues(t *testing.T) {
 	neg0 := float32(math.Copysign(0, -1))
 	const big = math.MaxFloat32
 	for _, c := range [][4]float32{
-		{inf, 1, 1, inf}, {inf, 0, 1, nan}, {inf, 1, -inf, nan}, {nan, 1, 1, nan}, {1, 1, nan, nan}, {0, 5, neg0, 0}, {neg0, 5, neg0, neg0},
-		{1, 1, -1, 0}, {big, 2, 0, inf}, {-big, 2, 0, -inf}, {big, 2, -big, big}, {big, big, -inf, -inf},
-		{big, 1, 0x1p103, inf}, {big, 1, 0x1.fffffep102, big}, {0x1p-149, 0.5, 0, 0}, {0x1p-149, 0.5, 0x1p-149, 0x1p-148}, {0x1.8p-149, 0.5, 0, 0x1p-149},
+		{inf, 1, 1, inf},
+		{inf, 0, 1, nan},
+		{inf, 1, -inf, nan},
+		{nan, 1, 1, nan},
+		{1, 1, nan, nan},
+		{0, 5, neg0, 0},
+		{neg0, 5, neg0, neg0},
+		{1, 1, -1, 0},
+		{big, 2, 0, inf},
+		{-big, 2, 0, -inf},
+		{big, 2, -big, big},
+		{big, big, -inf, -inf},
+		{big, 1, 0x1p103, inf},
+		{big, 1, 0x1.fffffep102, big},
+		{0x1p-149, 0.5, 0, 0},
+		{0x1p-149, 0.5, 0x1p-149, 0x1p-148},
+		{0x1.8p-149, 0.5, 0, 0x1p-149},
 	} {
 		if got := FMA32(c[0], c[1], c[2]); !same(float64(got), float64(c[3])) {
 			t.Errorf("FMA32(%g, %g, %g) = %g, want %g", c[0], c[1], c[2], got, c[3])

@@ -43,13 +43,16 @@ func one() *big.Float               { return exact.New(1) }
 func sum(x, y *big.Float) *big.Float {
 	return new(big.Float).SetPrec(exact.Prec).Add(x, y)
 }
+
 func ratio(x, y *big.Float) *big.Float {
 	return new(big.Float).SetPrec(exact.Prec).Quo(x, y)
 }
+
 func exactTanh(x *big.Float) *big.Float {
 	e := exact.Expm1(sum(x, x))
 	return ratio(e, sum(e, exact.New(2)))
 }
+
 func exactSigmoid(x *big.Float) *big.Float {
 	return ratio(one(), sum(one(), exact.Exp(minus(x))))
 }
@@ -129,8 +132,10 @@ func TestFunctionsAreWithinTheirErrorOfTheTruth(t *testing.T) {
 
 // The standard library is itself within an ulp or two, and fast enough for many arguments.
 func TestFunctionsAgreeWithTheStandardLibrary(t *testing.T) {
-	std := map[string]func(float64) float64{"Exp": math.Exp, "Expm1": math.Expm1, "Log": math.Log, "Log1p": math.Log1p,
-		"Tanh": math.Tanh, "Erf": math.Erf, "Erfc": math.Erfc, "Sin": math.Sin, "Cos": math.Cos}
+	std := map[string]func(float64) float64{
+		"Exp": math.Exp, "Expm1": math.Expm1, "Log": math.Log, "Log1p": math.Log1p,
+		"Tanh": math.Tanh, "Erf": math.Erf, "Erfc": math.Erfc, "Sin": math.Sin, "Cos": math.Cos,
+	}
 	for _, fn := range functions() {
 		f := std[fn.name]
 		if f == nil {
@@ -180,8 +185,10 @@ func same(a, b float64) bool {
 }
 
 func TestPowHasTheSpecialCasesOfTheStandardLibrary(t *testing.T) {
-	v := []float64{math.Inf(-1), -math.MaxFloat64, -3, -2, -1.5, -1, -0.5, -0x1p-1074, math.Copysign(0, -1), 0, 0x1p-1074, 0x1p-1022, 0.5, 1,
-		1.5, 2, 3, 0x1p52 + 1, 0x1p53, 0x1p60, math.MaxFloat64, math.Inf(1), math.NaN()}
+	v := []float64{
+		math.Inf(-1), -math.MaxFloat64, -3, -2, -1.5, -1, -0.5, -0x1p-1074, math.Copysign(0, -1), 0, 0x1p-1074, 0x1p-1022, 0.5, 1,
+		1.5, 2, 3, 0x1p52 + 1, 0x1p53, 0x1p60, math.MaxFloat64, math.Inf(1), math.NaN(),
+	}
 	for _, x := range v {
 		for _, y := range v {
 			got, want := Pow(x, y), math.Pow(x, y)

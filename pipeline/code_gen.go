@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "da70cc6c57cf00dc1e7f55922b0c71cc88092ba1ab1b9870317a209584a6572a"
+		return "3c8639288d9a8e89d4075d6f29762b563fac4419c46be2ad031a9c4f8c8d3bfc"
 	case "preprocess":
-		return "07e273e995333ddeff0341ab11daa597815322e24c6b090648226020ef81f773"
+		return "0486590675143d6d8176a8a1c268453bb91d05c096fcc8ca221d8822fb45b9e6"
 	case "build":
-		return "e66ec491c81717040b3929f3afdd04bd59a1448c724768fdb9783b3a7d189719"
+		return "a18cff2681ad01a28d370ea4c324a66d9cb6bcb8d2ab4ae53f9b59852a3c8972"
 	case "train":
-		return "7a3e34480caf4dffecfb07eb04652acdc54284b7445de235960fe277ee5da7b8"
+		return "166594f65219fbd24ba6add6e159a4e1a3e7f81c80b5733c21cece2de96258da"
 	}
 	return ""
 }

@@ -16,10 +16,9 @@ type Reporter interface {
 	// Warning is a finding that a person should act on, such as a dropped
 	// column.
 	Warning(stage, text string)
-	// Epoch: the experiment has done epoch of epochs (counted from 1).
-	// Metrics are those that fit records. After the last epoch, or early
+	// Epoch: an experiment has done an epoch. After the last one, or early
 	// stopping, comes ExperimentDone.
-	Epoch(experiment string, epoch, epochs int, metrics map[string]float64)
+	Epoch(Epoch)
 	// ExperimentDone: the training of the experiment has ended, with an error
 	// or, when err is nil, well. Text says how, such as "best epoch 41 of 100".
 	ExperimentDone(experiment, text string, err error)
@@ -28,15 +27,23 @@ type Reporter interface {
 	StageDone(stage string, made []string)
 }
 
+// An Epoch is an experiment's progress.
+type Epoch struct {
+	Experiment         string
+	Epoch, Epochs      int                // counted from 1
+	TrainRows, ValRows int                // that the metrics rest on
+	Metrics            map[string]float64 // those that fit records
+}
+
 // Silent is the Reporter that shows nothing.
 type Silent struct{}
 
 // The methods of Silent do nothing.
 
-func (Silent) StageStarted(string)                        {}
-func (Silent) StageCached(string, string)                 {}
-func (Silent) Line(string, string)                        {}
-func (Silent) Warning(string, string)                     {}
-func (Silent) Epoch(string, int, int, map[string]float64) {}
-func (Silent) ExperimentDone(string, string, error)       {}
-func (Silent) StageDone(string, []string)                 {}
+func (Silent) StageStarted(string)                  {}
+func (Silent) StageCached(string, string)           {}
+func (Silent) Line(string, string)                  {}
+func (Silent) Warning(string, string)               {}
+func (Silent) Epoch(Epoch)                          {}
+func (Silent) ExperimentDone(string, string, error) {}
+func (Silent) StageDone(string, []string)           {}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -183,6 +184,12 @@ func (p *Pipeline) runJobs(ctx context.Context, jobs []job, res *Result) (state 
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
+			defer func() {
+				// A defect in one experiment must not take the others with it.
+				if r := recover(); r != nil {
+					errs[i] = fmt.Errorf("%s: a defect of Solera, please report it: %v\n%s", jobs[i].title(), r, debug.Stack())
+				}
+			}()
 			made[i], cached[i], errs[i] = p.runJob(ctx, jobs[i])
 		})
 	}
@@ -207,7 +214,7 @@ func (p *Pipeline) runJobs(ctx context.Context, jobs []job, res *Result) (state 
 // runJob answers the job from the store, or runs it.
 func (p *Pipeline) runJob(ctx context.Context, j job) (made Made, cached bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return Made{}, false, stopped(j, err)
+		return Made{}, false, j.failed(ctx, err)
 	}
 	ins, err := p.inputsOf(ctx, j)
 	if err != nil {
@@ -265,10 +272,7 @@ func (p *Pipeline) execute(ctx context.Context, j job, spec tracking.RunSpec, re
 		v, isNew, err = run.Commit(ctx, out.draft)
 	}
 	if err != nil {
-		if ctx.Err() != nil {
-			err = stopped(j, err)
-		}
-		return v, false, fmt.Errorf("%s: %w", j.title(), err)
+		return v, false, j.failed(ctx, err)
 	}
 	word := "new"
 	if !isNew {
@@ -278,13 +282,13 @@ func (p *Pipeline) execute(ctx context.Context, j job, spec tracking.RunSpec, re
 	return v, isNew, nil
 }
 
-// stopped marks an error as the user's wish, so that the rim can say how to go
-// on instead of what went wrong.
-func stopped(j job, err error) error {
-	if errors.Is(err, solera.ErrStopped) {
-		return err
+// failed names the job in its error, once. An error after the end of ctx is the
+// user's wish: the rim then says how to go on instead of what went wrong.
+func (j job) failed(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w: the same command goes on from here", j.title(), solera.ErrStopped)
 	}
-	return fmt.Errorf("%w: %s was interrupted: the same command goes on from here: %w", solera.ErrStopped, j.title(), err)
+	return fmt.Errorf("%s: %w", j.title(), err)
 }
 
 // inputsOf opens what latest names of each of the job's inputs.

@@ -186,7 +186,7 @@ type interrupter struct {
 	cancel func()
 }
 
-func (r *interrupter) Epoch(string, int, int, map[string]float64) {
+func (r *interrupter) Epoch(Epoch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.left--; r.left == 0 {

@@ -91,7 +91,7 @@ func (p *Pipeline) preprocess(ctx context.Context, t task) (output, error) {
 	}
 	meta := solera.Fields{
 		"features": fitted.Inputs(), "target": c.Data.Target, "classes": labels.Classes,
-		"split": raw.Metadata["split"], "warnings": fitted.Warnings(),
+		"split": raw.Metadata["split"], "warnings": warningsOf(fitted),
 	}
 	return output{
 		draft: tracking.Draft{
@@ -148,3 +148,6 @@ func readFitted(s *tracking.Snapshot) (*transform.Fitted, transform.Labels, erro
 	}
 	return fitted, labels, labels.Check()
 }
+
+// warningsOf is never nil, so that files and records show an empty list.
+func warningsOf(f *transform.Fitted) []string { return append([]string{}, f.Warnings()...) }

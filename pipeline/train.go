@@ -82,11 +82,15 @@ func (p *Pipeline) train(ctx context.Context, i int, t task, rows *sharedRows) (
 		return output{}, err
 	}
 	defer engine.Close()
+	if n := parts[trainPart].X.Rows; e.BatchSize > n {
+		return output{}, c.Fault(fmt.Sprintf("experiments[%d].batch_size", i),
+			fmt.Sprintf("batch_size %d is larger than the %d training rows", e.BatchSize, n), fmt.Sprintf("set batch_size to %d or less", n))
+	}
 	config, err := p.fitConfig(i, labels.Classes, parts[trainPart].Y)
 	if err != nil {
 		return output{}, err
 	}
-	show := recorder{run: t.run, reporter: p.reporter(), experiment: e.Name, epochs: e.Epochs}
+	show := recorder{t.run, p.reporter(), Epoch{Experiment: e.Name, Epochs: e.Epochs, TrainRows: parts[trainPart].X.Rows, ValRows: parts[valPart].X.Rows}}
 	options := fit.Options{Recorder: show, Resume: true}
 	if p.Scratch != "" {
 		if err := os.MkdirAll(p.Scratch, 0o755); err != nil {
@@ -113,7 +117,7 @@ func (p *Pipeline) train(ctx context.Context, i int, t task, rows *sharedRows) (
 	if err != nil {
 		return output{}, err
 	}
-	report, err := indented(Report{e.Name, result.BestEpoch, result.Epochs, result.StoppedEarly, fitted.Warnings(), scores.val.report, scores.test.report})
+	report, err := indented(Report{e.Name, result.BestEpoch, result.Epochs, result.StoppedEarly, warningsOf(fitted), scores.val.report, scores.test.report})
 	if err != nil {
 		return output{}, err
 	}
@@ -209,14 +213,15 @@ func (p *Pipeline) classWeights(i int, classes []string, y []int32) ([]float64, 
 
 // recorder passes what fit measures to the run and to whoever watches.
 type recorder struct {
-	run        *tracking.Run
-	reporter   Reporter
-	experiment string
-	epochs     int
+	run      *tracking.Run
+	reporter Reporter
+	epoch    Epoch // without what an epoch measures
 }
 
 func (r recorder) Record(step int64, metrics map[string]float64) error {
-	r.reporter.Epoch(r.experiment, int(step), r.epochs, metrics)
+	epoch := r.epoch
+	epoch.Epoch, epoch.Metrics = int(step), metrics
+	r.reporter.Epoch(epoch)
 	return r.run.Record(step, metrics)
 }
 

@@ -269,15 +269,19 @@ func sameColumns(op, first string, want []string, file string, got []string) err
 	}
 	for _, name := range want {
 		if !has[name] {
-			return &solera.InputError{Op: op, File: file, Column: name, Msg: fmt.Sprintf("missing here but not in %s", first),
-				Hint: "give all files the same columns"}
+			return &solera.InputError{
+				Op: op, File: file, Column: name, Msg: fmt.Sprintf("missing here but not in %s", first),
+				Hint: "give all files the same columns",
+			}
 		}
 		delete(has, name)
 	}
 	for _, name := range got {
 		if has[name] {
-			return &solera.InputError{Op: op, File: file, Column: name, Msg: fmt.Sprintf("not in %s", first),
-				Hint: "give all files the same columns"}
+			return &solera.InputError{
+				Op: op, File: file, Column: name, Msg: fmt.Sprintf("not in %s", first),
+				Hint: "give all files the same columns",
+			}
 		}
 	}
 	return nil
@@ -400,6 +404,8 @@ func (f *csvParser) ragged(buf []byte, p, fields, line int, c *chunk) error {
 
 func (f *csvParser) quoteError(err error, buf []byte, at int, c *chunk) error {
 	// The quote can be some lines below the start of its record.
-	return &solera.InputError{Op: c.op, File: c.file, Line: bytes.Count(buf[:at], []byte{'\n'}) + 1, Col: at - bytes.LastIndexByte(buf[:at], '\n'),
-		Msg: err.Error(), Hint: "put the field in double quotes and double the quotes inside it"}
+	return &solera.InputError{
+		Op: c.op, File: c.file, Line: bytes.Count(buf[:at], []byte{'\n'}) + 1, Col: at - bytes.LastIndexByte(buf[:at], '\n'),
+		Msg: err.Error(), Hint: "put the field in double quotes and double the quotes inside it",
+	}
 }

@@ -19,10 +19,14 @@ import (
 
 func TestObjectsBecomeColumns(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
-		{"kinds", `{"n": 1.5, "c": "x", "b": true, "d": "2024-02-29"}` + "\n" + `{"n": -2e3, "c": "y", "b": false, "d": "2024-03-01T10:00:00Z"}`,
-			"n number: 1.5 -2000\nc category: x y\nb boolean: true false\nd date: 2024-02-29 2024-03-01T10:00:00Z\n"},
-		{"missing keys and nulls", "{\"a\":1}\n{\"b\":\"x\"}\n\n{\"a\":null,\"b\":\"NA\"}\n{\"b\":\"y\",\"a\":4}\n",
-			"a number whole: 1 _ _ 4\nb category: _ x _ y\n"},
+		{
+			"kinds", `{"n": 1.5, "c": "x", "b": true, "d": "2024-02-29"}` + "\n" + `{"n": -2e3, "c": "y", "b": false, "d": "2024-03-01T10:00:00Z"}`,
+			"n number: 1.5 -2000\nc category: x y\nb boolean: true false\nd date: 2024-02-29 2024-03-01T10:00:00Z\n",
+		},
+		{
+			"missing keys and nulls", "{\"a\":1}\n{\"b\":\"x\"}\n\n{\"a\":null,\"b\":\"NA\"}\n{\"b\":\"y\",\"a\":4}\n",
+			"a number whole: 1 _ _ 4\nb category: _ x _ y\n",
+		},
 		{"a string of digits is text", `{"a":"12"}`, "a category: 12\n"},
 		{"numbers and strings mixed are categories", "{\"a\":1.50}\n{\"a\":\"1\"}\n", "a category: 1.50 1\n"},
 		{"booleans and numbers mixed", "{\"a\":true}\n{\"a\":1}\n", "a category: true 1\n"},

@@ -74,8 +74,10 @@ func (t *Table) append(op, file string, u *Table) error {
 			case c.MissingCount() == c.Len():
 				*c = *missingColumn(c.Name, d.Kind, c.Len())
 			default:
-				return &solera.InputError{Op: op, File: file, Column: c.Name, Msg: fmt.Sprintf("a %s here, a %s in the files before", d.Kind, c.Kind),
-					Hint: "write the column with the same type in all files, or give its type in data.types"}
+				return &solera.InputError{
+					Op: op, File: file, Column: c.Name, Msg: fmt.Sprintf("a %s here, a %s in the files before", d.Kind, c.Kind),
+					Hint: "write the column with the same type in all files, or give its type in data.types",
+				}
 			}
 		}
 		if c.Kind != Category {
@@ -641,8 +643,10 @@ func (c *parquetColumn) readText(ctx context.Context, f *parquet.File) (*Column,
 // convert changes the kind of a column that was read from typed values.
 func convert(c *Column, want Kind, op, file string) error {
 	fail := func(text string) error {
-		return &solera.InputError{Op: op, File: file, Column: c.Name, Msg: fmt.Sprintf("%s is not a %s", quote(text), want),
-			Hint: "correct the value, or give the column the type category"}
+		return &solera.InputError{
+			Op: op, File: file, Column: c.Name, Msg: fmt.Sprintf("%s is not a %s", quote(text), want),
+			Hint: "correct the value, or give the column the type category",
+		}
 	}
 	if want == Category {
 		codes := make([]int32, c.Len())

@@ -295,8 +295,10 @@ func (s *scanner) merge(j *job, lines int) error {
 	s.bytes += int64(len(j.buf))
 	// A key that most objects lack costs memory that the file does not pay for.
 	if cells := int64(s.rows+c.rows) * int64(len(s.cols)); cells > 1<<24 && cells > 128*s.bytes {
-		return &solera.InputError{Op: s.op, File: j.file, Msg: fmt.Sprintf("%d columns, most of them missing in most of %d rows", len(s.cols), s.rows+c.rows),
-			Hint: "give all objects the same keys"}
+		return &solera.InputError{
+			Op: s.op, File: j.file, Msg: fmt.Sprintf("%d columns, most of them missing in most of %d rows", len(s.cols), s.rows+c.rows),
+			Hint: "give all objects the same keys",
+		}
 	}
 	expect := 0
 	if j.progress > 0 && (s.bytes >= 8*chunkSize || j.progress > 0.5) {
@@ -322,8 +324,10 @@ func (s *scanner) merge(j *job, lines int) error {
 }
 
 func tooManyColumns(op, file string, got, limit int) error {
-	return &solera.InputError{Op: op, File: file, Msg: fmt.Sprintf("%d columns or more, at most %d can be read", got, limit),
-		Hint: "select the columns that matter before loading, for example with cut or a query"}
+	return &solera.InputError{
+		Op: op, File: file, Msg: fmt.Sprintf("%d columns or more, at most %d can be read", got, limit),
+		Hint: "select the columns that matter before loading, for example with cut or a query",
+	}
 }
 
 // produce cuts the files into jobs and hands each to emit until that returns false.
@@ -357,8 +361,10 @@ func (s *scanner) produceFile(ctx context.Context, f *textFile, r *textReader, d
 		j := &job{file: f.name, parser: p, buf: buf}
 		switch {
 		case err == errLongRecord:
-			j.err = &solera.InputError{Op: s.op, File: f.name, Line: 1, Msg: fmt.Sprintf("a record of more than %s", size(s.r.maxRecord)),
-				Hint: "look for a quote that is opened and never closed, or for a file without line ends"}
+			j.err = &solera.InputError{
+				Op: s.op, File: f.name, Line: 1, Msg: fmt.Sprintf("a record of more than %s", size(s.r.maxRecord)),
+				Hint: "look for a quote that is opened and never closed, or for a file without line ends",
+			}
 		case err != nil && err != io.EOF:
 			return false, fileError(s.op, f.name, err)
 		}

@@ -22,8 +22,10 @@ const (
 )
 
 // exact10 are the powers of ten that a float64 holds exactly.
-var exact10 = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
-	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
+var exact10 = [...]float64{
+	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+}
 
 // scanNumber reads the decimal number at the start of b: an optional sign,
 // digits with at most one decimal mark (a point, or a comma if comma is set),
@@ -132,8 +134,10 @@ func scanNumber(b []byte, comma bool) (v float64, n int, s shape) {
 }
 
 // whole10 are the powers of ten that a uint64 holds.
-var whole10 = [...]uint64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
-	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19}
+var whole10 = [...]uint64{
+	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
+}
 
 // divide returns the float64 nearest to m/d, for d > 0. Numbers printed with
 // all their digits (0.12345678901234567) take this way, in half the time that

@@ -147,7 +147,14 @@ func outcome(e *Engine, m, n, k int, padded bool, seed uint64) []float32 {
 
 func TestNoKernelWorkersOrBlocksChangeABit(t *testing.T) {
 	shapes := []struct{ m, n, k int }{
-		{1, 1, 1}, {16, 64, 13}, {16, 3, 32}, {130, 70, 90}, {64, 520, 33}, {70, 40, 600}, {600, 33, 40}, {1024, 10, 60},
+		{1, 1, 1},
+		{16, 64, 13},
+		{16, 3, 32},
+		{130, 70, 90},
+		{64, 520, 33},
+		{70, 40, 600},
+		{600, 33, 40},
+		{1024, 10, 60},
 		{1100, 520, 2}, // more panels than are packed at once
 		{13, 1100, 40}, // more columns than are packed at once
 	}

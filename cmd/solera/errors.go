@@ -52,10 +52,8 @@ func failureOf(err error) failure {
 // say nothing to a reader whom the rest tells what is wrong.
 func sentence(err error) string {
 	s := err.Error()
-	for _, kind := range []error{solera.ErrUsage, solera.ErrStopped} {
-		if errors.Is(err, kind) {
-			s = strings.ReplaceAll(s, kind.Error()+": ", "")
-		}
+	if errors.Is(err, solera.ErrUsage) {
+		s = strings.ReplaceAll(s, solera.ErrUsage.Error()+": ", "")
 	}
 	if errors.Is(err, solera.ErrStopped) {
 		s = strings.TrimSuffix(s, ": "+context.Canceled.Error())

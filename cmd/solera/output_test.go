@@ -12,6 +12,7 @@ import (
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/eval"
+	"github.com/solera-ml/solera/pipeline"
 	"github.com/solera-ml/solera/tracking"
 )
 
@@ -212,7 +213,7 @@ func TestProgressIsSafeForSeveralTrainings(t *testing.T) {
 					e := fmt.Sprint("exp", i)
 					p.StageStarted("train " + e)
 					for epoch := 1; epoch <= 20; epoch++ {
-						p.Epoch(e, epoch, 20, map[string]float64{"val/loss": 1})
+						p.Epoch(pipeline.Epoch{Experiment: e, Epoch: epoch, Epochs: 20, ValRows: 18, Metrics: map[string]float64{"val/loss": 1}})
 					}
 					var err error
 					if i == 2 {

@@ -10,6 +10,7 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"github.com/solera-ml/solera/fit"
 	"github.com/solera-ml/solera/pipeline"
 )
 
@@ -61,16 +62,18 @@ func (l *lines) Line(stage, text string) { l.write(stage, text) }
 
 func (l *lines) Warning(stage, text string) { l.write(stage, "warning: "+text) }
 
-func (l *lines) Epoch(experiment string, epoch, epochs int, m map[string]float64) {
-	if l.every || epoch == epochs || epoch%max(1, epochs/10) == 0 {
-		l.write("train "+experiment, fmt.Sprintf("epoch %*d/%d  %s", len(fmt.Sprint(epochs)), epoch, epochs, metricsText(m)))
+func (l *lines) Epoch(e pipeline.Epoch) {
+	if l.every || e.Epoch == e.Epochs || e.Epoch%max(1, e.Epochs/10) == 0 {
+		l.write("train "+e.Experiment, fmt.Sprintf("epoch %*d/%d  train %s  val %s", len(fmt.Sprint(e.Epochs)), e.Epoch, e.Epochs,
+			metricsText(e.Metrics[fit.TrainLoss], e.Metrics[fit.TrainAccuracy], e.TrainRows),
+			metricsText(e.Metrics[fit.ValLoss], e.Metrics[fit.ValAccuracy], e.ValRows)))
 	}
 }
 
-// metricsText reads "train loss 0.4123 acc 88.0 %  val loss 0.3312 acc 94.4 %".
-func metricsText(m map[string]float64) string {
-	return fmt.Sprintf("train loss %.4f acc %5.1f %%  val loss %.4f acc %5.1f %%",
-		m["train/loss"], 100*m["train/accuracy"], m["val/loss"], 100*m["val/accuracy"])
+// metricsText reads "loss 0.3312, 17/18 right": a share of few rows shows them.
+func metricsText(loss, accuracy float64, rows int) string {
+	width := len(fmt.Sprint(rows))
+	return fmt.Sprintf("loss %.4f, %*.0f/%d right", loss, width, accuracy*float64(rows), rows)
 }
 
 func (l *lines) ExperimentDone(experiment, text string, err error) {
@@ -139,10 +142,10 @@ func (b *bars) StageDone(stage string, made []string) {
 	b.write(stage, "made "+strings.Join(made, ", "))
 }
 
-func (b *bars) Epoch(experiment string, epoch, epochs int, m map[string]float64) {
-	one := b.bar(experiment, epochs)
-	one.set(fmt.Sprintf("val loss %.4f acc %5.1f %%", m["val/loss"], 100*m["val/accuracy"]))
-	one.SetCurrent(int64(epoch))
+func (b *bars) Epoch(e pipeline.Epoch) {
+	one := b.bar(e.Experiment, e.Epochs)
+	one.set("val " + metricsText(e.Metrics[fit.ValLoss], e.Metrics[fit.ValAccuracy], e.ValRows))
+	one.SetCurrent(int64(e.Epoch))
 }
 
 // bar returns the experiment's bar, which appears with its first epoch.

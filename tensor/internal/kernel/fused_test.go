@@ -55,11 +55,19 @@ func TestFusedRoundsOnce(t *testing.T) {
 func TestFusedOfSpecialValues(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
 	for _, tt := range []struct{ x, y, z, want float32 }{
-		{inf, 1, 1, inf}, {inf, -1, 1, -inf}, {inf, 0, 1, nan}, {inf, 1, -inf, nan}, {1, 1, nan, nan},
-		{math.MaxFloat32, 2, 0, inf}, {math.MaxFloat32, 2, -math.MaxFloat32, math.MaxFloat32},
-		{0x1p-149, 0.5, 0, 0}, {0x1p-149, 0.75, 0, 0x1p-149}, {1, 0x1p-149, 0, 0x1p-149},
+		{inf, 1, 1, inf},
+		{inf, -1, 1, -inf},
+		{inf, 0, 1, nan},
+		{inf, 1, -inf, nan},
+		{1, 1, nan, nan},
+		{math.MaxFloat32, 2, 0, inf},
+		{math.MaxFloat32, 2, -math.MaxFloat32, math.MaxFloat32},
+		{0x1p-149, 0.5, 0, 0},
+		{0x1p-149, 0.75, 0, 0x1p-149},
+		{1, 0x1p-149, 0, 0x1p-149},
 		// Half an ulp of 1, and a little more, lost to the first rounding.
-		{0x1p-12, 0x1p-12, 1, 1}, {0x1p-12, 0x1.000002p-12, 1, 1 + 0x1p-23},
+		{0x1p-12, 0x1p-12, 1, 1},
+		{0x1p-12, 0x1.000002p-12, 1, 1 + 0x1p-23},
 		{0x1p-50, 0x1p-50, 1 + 0x1p-23, 1 + 0x1p-23},
 	} {
 		got := fma32(tt.x, tt.y, tt.z)
