@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "3c8639288d9a8e89d4075d6f29762b563fac4419c46be2ad031a9c4f8c8d3bfc"
+		return "47f88a6fab43b772a83a16d15d1fb0256cde53fe889d683aece9eca3d901763f"
 	case "preprocess":
-		return "0486590675143d6d8176a8a1c268453bb91d05c096fcc8ca221d8822fb45b9e6"
+		return "da9384219036d902fe6ce4c3569fa7a2dbe83d1b084a6d24484f0df52acf8c8b"
 	case "build":
-		return "a18cff2681ad01a28d370ea4c324a66d9cb6bcb8d2ab4ae53f9b59852a3c8972"
+		return "e8ded71124a4b39777d8f6305bca4e1d8ea3896d5341c33b62cb31e74f7a8c42"
 	case "train":
-		return "166594f65219fbd24ba6add6e159a4e1a3e7f81c80b5733c21cece2de96258da"
+		return "5a8719e313f88af099de327c4e71abc652328f8be21df11d82934a1beebab36e"
 	}
 	return ""
 }

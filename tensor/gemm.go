@@ -17,9 +17,9 @@ type product struct {
 	j, n       int  // the columns of C under way
 	k, terms   int  // the terms under way
 	panels     int  // of n columns
-	stripRows  int  // rows of C per unit
-	strips     int
-	stripWidth int // panels per unit
+	stripRows  int  // rows of C per unit, where nothing is packed
+	strips     int  // of rows of C, as equal as whole tiles allow
+	stripWidth int  // panels per unit
 }
 
 // Above this many multiplications packing and sharing pay.
@@ -166,14 +166,11 @@ func (e *Engine) multiplyPacked() {
 
 			// Strips of at most 8 tiles, the same number for every worker; if
 			// there are fewer rows than that, the panels are shared out too.
-			most := 8 * e.set.MR
-			p.strips = (p.M + most - 1) / most
+			tiles := e.tiles()
+			p.strips = (tiles + 7) / 8
 			if workers > 1 {
-				p.strips = (p.strips + workers - 1) / workers * workers
+				p.strips = min(tiles, (p.strips+workers-1)/workers*workers)
 			}
-			tiles := (p.M + e.set.MR - 1) / e.set.MR
-			p.stripRows = (tiles + p.strips - 1) / p.strips * e.set.MR
-			p.strips = (p.M + p.stripRows - 1) / p.stripRows
 			p.stripWidth = p.panels
 			if p.strips < 2*workers && workers > 1 {
 				p.stripWidth = (p.panels + workers - 1) / workers
@@ -183,6 +180,9 @@ func (e *Engine) multiplyPacked() {
 		}
 	}
 }
+
+// tiles returns the number of tiles that cover the rows of C.
+func (e *Engine) tiles() int { return (e.product.M + e.set.MR - 1) / e.set.MR }
 
 // panel returns the packed block of B for a block of terms and a panel of columns.
 func (e *Engine) panel(block, panel int) []float32 {
@@ -222,10 +222,13 @@ func packPanel(e *Engine, w *worker, unit int) {
 // packedStrip multiplies a strip of rows by some panels.
 func packedStrip(e *Engine, w *worker, unit int) {
 	p := &e.product
-	i := unit % p.strips * p.stripRows
+	// Strips differ by one tile at most: one long strip would leave the other
+	// workers waiting.
+	strip, tiles := unit%p.strips, e.tiles()
+	i := strip * tiles / p.strips * e.set.MR
+	rows := min((strip+1)*tiles/p.strips*e.set.MR, p.M) - i
 	first := unit / p.strips * p.stripWidth
 	last := min(first+p.stripWidth, p.panels)
-	rows := min(p.stripRows, p.M-i)
 	for k := 0; k < p.terms; k += packTerms {
 		g := &w.gemm
 		*g = kernel.Gemm{K: min(packTerms, p.terms-k)}

@@ -39,10 +39,33 @@ type worker struct {
 	_       [64]byte
 }
 
-// Spins before a member sleeps: about a tenth of a millisecond, longer than most
-// plain Go code between two operations of a training step, shorter than anything
-// a user could notice.
-const spins = 2000
+// spinFor is how long a member waits awake. Waking a sleeper costs the system's
+// scheduler some 50 µs and may put it on the poster's own core: with a tenth of a
+// millisecond here, members slept through the plain Go code between two
+// operations, and two cores did the work of 1.5. A millisecond of one idle core
+// at the end of a training is not noticed.
+const spinFor = 2 * time.Millisecond
+
+// A spin counts waiting.
+type spin struct {
+	turns int
+	since time.Time
+}
+
+// long waits a moment, and reports whether this has gone on for longer than limit.
+func (s *spin) long(limit time.Duration) bool {
+	kernel.Pause()
+	// The clock is read now and then only: a pause takes 1 to 100 ns, as the CPU
+	// likes.
+	if s.turns++; s.turns%64 != 0 {
+		return false
+	}
+	if s.turns == 64 {
+		s.since = time.Now()
+		return false
+	}
+	return time.Since(s.since) > limit
+}
 
 // start adds the members: workers-1, because the poster works too.
 func (e *Engine) start() {
@@ -68,16 +91,15 @@ func (t *team) claim() (unit int, ok bool) {
 // member works on units until the engine is closed.
 func (e *Engine) member(w *worker) {
 	t := &e.team
-	idle := 0
+	var idle spin
 	for !t.closed.Load() {
 		if unit, ok := t.claim(); ok {
 			t.job(e, w, unit)
 			t.done.Add(1)
-			idle = 0
+			idle = spin{}
 			continue
 		}
-		if idle++; idle < spins {
-			kernel.Pause()
+		if !idle.long(spinFor) {
 			continue
 		}
 		// Announce the sleep, then look again: run stores the ticket before it
@@ -87,7 +109,7 @@ func (e *Engine) member(w *worker) {
 			<-t.wake
 		}
 		t.asleep.Add(-1)
-		idle = 0
+		idle = spin{}
 	}
 }
 
@@ -117,10 +139,9 @@ func (e *Engine) run(units int, job func(e *Engine, w *worker, unit int)) {
 		job(e, &e.worker[0], unit)
 		t.done.Add(1)
 	}
-	for i := 0; t.done.Load() != int64(units); i++ {
-		if i < spins {
-			kernel.Pause()
-		} else {
+	var wait spin
+	for t.done.Load() != int64(units) {
+		if wait.long(spinFor / 10) {
 			// The owner of the last unit lost its CPU to another process: let the
 			// system run it on this one.
 			time.Sleep(20 * time.Microsecond)
