@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "47f88a6fab43b772a83a16d15d1fb0256cde53fe889d683aece9eca3d901763f"
+		return "1cfad425db9a03dbb6f767953f088b7ba4fbb2bca92daccbb8bf46346ba01458"
 	case "preprocess":
-		return "da9384219036d902fe6ce4c3569fa7a2dbe83d1b084a6d24484f0df52acf8c8b"
+		return "efa769d81471487f1c88bf3f074899dd2e28f750d753e19e5194f6eceffa78d4"
 	case "build":
 		return "e8ded71124a4b39777d8f6305bca4e1d8ea3896d5341c33b62cb31e74f7a8c42"
 	case "train":
-		return "5a8719e313f88af099de327c4e71abc652328f8be21df11d82934a1beebab36e"
+		return "2f5f5052121ca3fc4ac983812b066a517d374681482f1ff3ed887a9161ad39f3"
 	}
 	return ""
 }

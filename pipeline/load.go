@@ -149,7 +149,7 @@ func (p *Pipeline) load(ctx context.Context, _ task) (output, error) {
 	about["target"], about["classes"] = c.Data.Target, labels.Classes
 	about["split"] = map[string]any{"train": len(parts.Train), "val": len(parts.Val), "test": len(parts.Test)}
 	part := func(rows []int) tracking.Source {
-		return tracking.Writer(func(w io.Writer) error { return table.WriteParquet(w, t.Select(rows)) })
+		return tracking.Writer(func(w io.Writer) error { return table.WriteParquetRows(w, t, rows) })
 	}
 	return output{
 		draft: tracking.Draft{

@@ -163,6 +163,47 @@ func TestParquetRoundTripsAnyTable(t *testing.T) {
 	})
 }
 
+func TestParquetOfRowsIsThatOfTheirTable(t *testing.T) {
+	same := func(t rapid.TB, tab *Table, rows []int) {
+		t.Helper()
+		var b bytes.Buffer
+		if err := WriteParquetRows(&b, tab, rows); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(b.Bytes(), parquetBytes(t, tab.Select(rows))) {
+			t.Fatal("the bytes differ")
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		tab := genTable(t)
+		var rows []int
+		if tab.Len() > 0 {
+			rows = rapid.SliceOf(rapid.IntRange(0, tab.Len()-1)).Draw(t, "rows")
+		}
+		same(t, tab, rows)
+	})
+	if testing.Short() {
+		return
+	}
+	// Across pages and row groups, with more levels than a dictionary may have.
+	id := &Column{Name: "id", Kind: Category, Codes: make([]int32, rowGroupRows+2*pageRows)}
+	for i := range maxDictionary + 9 {
+		id.Levels = append(id.Levels, fmt.Sprintf("%09d", i))
+	}
+	long := &Table{Columns: []*Column{id}, RowNumbers: make([]int64, len(id.Codes))}
+	var most, few []int
+	for i := range id.Codes {
+		id.Codes[i], long.RowNumbers[i] = int32(i%len(id.Levels)), int64(i)
+		if i%100 != 0 {
+			most = append(most, i)
+		} else {
+			few = append(few, i)
+		}
+	}
+	same(t, long, most)
+	same(t, long, few)
+}
+
 func TestParquetSpansPagesAndRowGroups(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes more than a million rows")

@@ -47,20 +47,45 @@ type columnInfo struct {
 // name gets a leading underscore while a column of t has it). Missing values
 // are nulls; dates are UTC timestamps in microseconds; categories are strings.
 func WriteParquet(w io.Writer, t *Table) error {
+	return writeTable(w, t, t.Len(), int64Column(t.RowNumbers), tableColumn)
+}
+
+// WriteParquetRows writes what WriteParquet writes of t.Select(rows), and holds
+// no copy of those rows beyond a page of one column.
+func WriteParquetRows(w io.Writer, t *Table, rows []int) error {
+	numbers := outColumn{typ: typeInt64, values: func(dst []byte, lo, hi int) []byte {
+		for _, i := range rows[lo:hi] {
+			dst = binary.LittleEndian.AppendUint64(dst, uint64(t.RowNumbers[i]))
+		}
+		return dst
+	}}
+	return writeTable(w, t, len(rows), numbers, func(c *Column, n int) outColumn {
+		o := tableColumn(c, n)
+		o.present = func(i int) bool { return !c.Missing(rows[i]) }
+		o.values = func(dst []byte, lo, hi int) []byte {
+			return tableColumn(c.Select(rows[lo:hi]), n).values(dst, 0, hi-lo)
+		}
+		return o
+	})
+}
+
+// writeTable writes n rows of t, whose columns come from column.
+func writeTable(w io.Writer, t *Table, n int, numbers outColumn, column func(c *Column, n int) outColumn) error {
 	if err := t.Check(); err != nil {
 		return fmt.Errorf("write parquet: %w", err)
 	}
 	info := fileInfo{Form: "table", Row: freeName("row", t.Names())}
-	out := []outColumn{int64Column(info.Row, t.RowNumbers)}
+	numbers.name = info.Row
+	out := []outColumn{numbers}
 	for _, c := range t.Columns {
 		ci := columnInfo{Name: c.Name, Kind: c.Kind}
 		if c.Kind == Boolean {
 			ci.Words = c.Levels
 		}
 		info.Columns = append(info.Columns, ci)
-		out = append(out, tableColumn(c))
+		out = append(out, column(c, n))
 	}
-	return writeParquet(w, out, t.Len(), info)
+	return writeParquet(w, out, n, info)
 }
 
 // A Matrix is a transformed table: float32 features with names, row numbers
@@ -87,7 +112,9 @@ func WriteMatrixParquet(w io.Writer, m Matrix) error {
 		return fmt.Errorf("write parquet: %d classes for %d rows", len(m.Y), n)
 	}
 	info := fileInfo{Form: "matrix", Row: freeName("row", append(slices.Clone(m.Names), m.Target)), Target: m.Target}
-	out := []outColumn{int64Column(info.Row, m.Rows)}
+	numbers := int64Column(m.Rows)
+	numbers.name = info.Row
+	out := []outColumn{numbers}
 	seen := make(map[string]bool)
 	for j, name := range m.Names {
 		if seen[name] {
@@ -137,8 +164,8 @@ type outColumn struct {
 	values   func(dst []byte, lo, hi int) []byte // plain values that are present, or codes
 }
 
-func int64Column(name string, v []int64) outColumn {
-	return outColumn{name: name, typ: typeInt64, values: func(dst []byte, lo, hi int) []byte {
+func int64Column(v []int64) outColumn {
+	return outColumn{typ: typeInt64, values: func(dst []byte, lo, hi int) []byte {
 		for _, x := range v[lo:hi] {
 			dst = binary.LittleEndian.AppendUint64(dst, uint64(x))
 		}
@@ -159,11 +186,12 @@ func matrixColumn(name string, x *tensor.Matrix, j int) outColumn {
 	}}
 }
 
-func tableColumn(c *Column) outColumn {
+// tableColumn is a column of a file of n rows.
+func tableColumn(c *Column, n int) outColumn {
 	o := outColumn{name: c.Name, optional: true, present: func(i int) bool { return !math.IsNaN(c.Numbers[i]) }}
 	switch c.Kind {
 	case Category:
-		return codeColumn(c.Name, c.Codes, c.Levels, false)
+		return codeColumn(c.Name, c.Codes, c.Levels, len(c.Levels) <= maxDictionary || n <= rowGroupRows)
 	case Number:
 		o.typ = typeDouble
 		o.values = func(dst []byte, lo, hi int) []byte {
@@ -219,8 +247,8 @@ func tableColumn(c *Column) outColumn {
 }
 
 // codeColumn is a column of strings given by codes. Its dictionary has all
-// levels, also those without a row, so that codes survive; whole insists on it.
-func codeColumn(name string, codes []int32, levels []string, whole bool) outColumn {
+// levels, also those without a row, so that codes survive.
+func codeColumn(name string, codes []int32, levels []string, dictionary bool) outColumn {
 	o := outColumn{name: name, typ: typeByteArray, optional: true, present: func(i int) bool { return codes[i] >= 0 }}
 	o.logical = func(t *thrift) {
 		t.int32(6, convertedUTF8)
@@ -229,7 +257,7 @@ func codeColumn(name string, codes []int32, levels []string, whole bool) outColu
 		t.end()
 		t.end()
 	}
-	if whole || len(levels) <= maxDictionary || len(codes) <= rowGroupRows {
+	if dictionary {
 		o.dict = levels
 		if o.dict == nil {
 			o.dict = []string{}
