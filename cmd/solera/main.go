@@ -36,8 +36,6 @@ const (
 // program but for the process around it, so that tests can call it.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) (code int) {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
-	// Flags may not have been read yet when something goes wrong in them.
-	a.json = wantsJSON(args)
 	defer func() {
 		if r := recover(); r != nil {
 			a.report(fmt.Errorf("a defect in Solera %s: %v: please report it at %s with the command that you typed", version, r, issuesURL))
@@ -56,6 +54,9 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(str
 
 	root, reached := a.command()
 	root.SetArgs(args)
+	// Flags may not have been read yet when something goes wrong in them. Not
+	// before command, which sets them to their defaults.
+	a.json = wantsJSON(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !*reached && !errors.Is(err, solera.ErrUsage) {
 		err = fmt.Errorf("%w: %w", solera.ErrUsage, err) // cobra's own: unknown flag, wrong arguments
