@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "1cfad425db9a03dbb6f767953f088b7ba4fbb2bca92daccbb8bf46346ba01458"
+		return "f41d5d6ecaf34041404514a56741a3868afa671cb8dca13abfc6309c44292745"
 	case "preprocess":
 		return "efa769d81471487f1c88bf3f074899dd2e28f750d753e19e5194f6eceffa78d4"
 	case "build":
 		return "e8ded71124a4b39777d8f6305bca4e1d8ea3896d5341c33b62cb31e74f7a8c42"
 	case "train":
-		return "2f5f5052121ca3fc4ac983812b066a517d374681482f1ff3ed887a9161ad39f3"
+		return "b3467c09e9d7bb7199b4728e8ed0e556b3d0f235a9494ef799caddcb27c273cf"
 	}
 	return ""
 }

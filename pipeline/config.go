@@ -118,10 +118,10 @@ type Optimizer struct {
 
 	Momentum    float64 `yaml:"momentum" kinds:"sgd|rmsprop" in:"[0,1)" doc:"Share of the last step that is kept."`
 	Nesterov    bool    `yaml:"nesterov" kinds:"sgd" doc:"Look ahead along the momentum; needs momentum."`
-	Beta1       float64 `yaml:"beta1" kinds:"adam|adamw" in:"[0,1)" doc:"Decay of the mean of gradients."`
-	Beta2       float64 `yaml:"beta2" kinds:"adam|adamw" in:"[0,1)" doc:"Decay of the mean of squared gradients."`
+	Beta1       float64 `yaml:"beta1" kinds:"adam|adamw" in:"(0,1)" doc:"Decay of the mean of gradients."`
+	Beta2       float64 `yaml:"beta2" kinds:"adam|adamw" in:"(0,1)" doc:"Decay of the mean of squared gradients."`
 	AMSGrad     bool    `yaml:"amsgrad" kinds:"adam|adamw" doc:"Divide by the largest mean of squares so far."`
-	Alpha       float64 `yaml:"alpha" kinds:"rmsprop" in:"[0,1)" doc:"Decay of the mean of squared gradients."`
+	Alpha       float64 `yaml:"alpha" kinds:"rmsprop" in:"(0,1)" doc:"Decay of the mean of squared gradients."`
 	Eps         float64 `yaml:"eps" kinds:"adam|adamw|rmsprop" in:"(0,1]" doc:"Added to the divisor."`
 	WeightDecay float64 `yaml:"weight_decay" kinds:"sgd|adam|adamw|rmsprop" in:"[0,1000]" doc:"Pull of the weights towards 0; decoupled from the gradient in adamw only."`
 }

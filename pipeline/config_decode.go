@@ -744,7 +744,7 @@ func (w *ClassWeights) decode(d *decoder, n ast.Node, path string) error {
 	if _, ok := n.(*ast.MappingNode); !ok {
 		return d.mismatch(n, path, "none, balanced, or a map of class: weight", "")
 	}
-	return d.dict(n, reflect.ValueOf(&w.Weights).Elem(), path, `in:"[0,1e30]"`)
+	return d.dict(n, reflect.ValueOf(&w.Weights).Elem(), path, `in:"(0,1e30]"`)
 }
 
 func (s *EarlyStopping) decode(d *decoder, n ast.Node, path string) error {

@@ -56,7 +56,7 @@ func property(v reflect.Value, tag reflect.StructTag) map[string]any {
 	case Schedule:
 		return withDefault(variants(scheduleKinds, func(k string) reflect.Value { return reflect.ValueOf(defaultSchedule(k)) }), v)
 	case ClassWeights:
-		weight := bounded(map[string]any{"type": "number"}, "[0,1e30]")
+		weight := bounded(map[string]any{"type": "number"}, "(0,1e30]")
 		return withDefault(map[string]any{"oneOf": []any{
 			map[string]any{"enum": []string{"none", "balanced"}},
 			map[string]any{"type": "object", "additionalProperties": weight},

@@ -129,22 +129,22 @@ func (p *Pipeline) compare(ctx context.Context, res *Result) error {
 	for i, e := range p.Config.Experiments {
 		snapshot, err := p.Tracker.Open(ctx, p.Config.TrainedName(i))
 		if err != nil {
-			return fmt.Errorf("compare experiments: %w", err)
+			return err
 		}
 		report, err := readReport(snapshot)
 		if err != nil {
-			return fmt.Errorf("compare experiments: %w", err)
+			return err
 		}
 		correct, err := correctOn(ctx, snapshot, valPart)
 		if err != nil {
-			return fmt.Errorf("compare experiments: %w", err)
+			return err
 		}
 		res.Experiments = append(res.Experiments, ExperimentResult{e.Name, scoresOf(report.Val), scoresOf(report.Test), report})
 		candidates = append(candidates, eval.Candidate{Name: e.Name, Correct: correct, Loss: report.Val.Loss.Value})
 	}
 	choice, err := eval.Choose(candidates)
 	if err != nil {
-		return fmt.Errorf("compare experiments: %w", err)
+		return err
 	}
 	res.Best, res.Reason, res.Ties = choice.Name, choice.Why, choice.Ties()
 	return nil

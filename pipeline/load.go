@@ -28,7 +28,8 @@ func (p *Pipeline) loadJob(ctx context.Context) (job, error) {
 	digest, err := p.sourceDigest(ctx)
 	params := p.Config.LoadParams()
 	params["source_digest"] = digest
-	return job{stage: Load, params: params, output: p.Config.RawName(), work: p.load}, err
+	work := func(ctx context.Context, _ task) (output, error) { return p.load(ctx, digest) }
+	return job{stage: Load, params: params, output: p.Config.RawName(), work: work}, err
 }
 
 // sourceDigest names the content of the source, not its place.
@@ -45,7 +46,7 @@ func (p *Pipeline) sourceDigest(ctx context.Context) (string, error) {
 	}
 	d, _, err := table.SourceDigest(ctx, p.Config.SourcePath())
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", Load, err)
+		return "", failed(ctx, Load, err)
 	}
 	return solera.Digest(d).String(), nil
 }
@@ -75,23 +76,8 @@ func (p *Pipeline) source(ctx context.Context) (*table.Table, solera.Fields, err
 		about := solera.Fields{"source": "sample:" + name, "title": s.Title, "origin": s.Source, "licence": s.Licence}
 		return s.Table.Without(c.Data.Ignore...), about, nil
 	}
-	o := table.Options{Ignore: c.Data.Ignore, Types: map[string]table.Kind{}, Workers: p.workers()}
-	if c.Data.Format != "auto" {
-		o.Format = c.Data.Format
-	}
-	switch c.Data.Delimiter {
-	case "auto":
-	case "tab":
-		o.Delimiter = '\t'
-	default:
-		o.Delimiter = []rune(c.Data.Delimiter)[0]
-	}
-	for column, kind := range c.Data.Types {
-		o.Types[column] = table.Kind(kind)
-	}
-	if len(c.Data.MissingValues) > 0 {
-		o.MissingValues = append(table.DefaultMissing(), c.Data.MissingValues...)
-	}
+	o := c.TableOptions()
+	o.Workers = p.workers()
 	t, err := table.Open(ctx, c.SourcePath(), o)
 	// The path belongs to the run's params and not to the content: the same
 	// rows from another folder are the same data set.
@@ -99,8 +85,8 @@ func (p *Pipeline) source(ctx context.Context) (*table.Table, solera.Fields, err
 }
 
 // load reads the source, decides which row belongs to which part, and commits
-// the parts as they are.
-func (p *Pipeline) load(ctx context.Context, _ task) (output, error) {
+// the parts as they are. digest is that of the source in the recipe.
+func (p *Pipeline) load(ctx context.Context, digest string) (output, error) {
 	c := p.Config
 	t, about, err := p.source(ctx)
 	if err != nil {
@@ -136,6 +122,13 @@ func (p *Pipeline) load(ctx context.Context, _ task) (output, error) {
 	}
 	p.reporter().Line(Load, fmt.Sprintf("%d rows, %d features, %d classes: %s", t.Len(), features, len(counts), countsOf(labels.Classes, counts)))
 	p.reporter().Line(Load, fmt.Sprintf("split %s: %d training rows, %d validation, %d test", p.splitWord(), len(parts.Train), len(parts.Val), len(parts.Test)))
+	// A file that is still being written would otherwise be answered from the
+	// store for ever with what was read of it.
+	if now, err := p.sourceDigest(ctx); err != nil {
+		return output{}, err
+	} else if now != digest {
+		return output{}, c.Fault("data.source", c.Data.Source+" changed while it was read", "run again when nothing writes to it")
+	}
 
 	schema, err := indented(t.Schema(c.Data.Target))
 	if err != nil {

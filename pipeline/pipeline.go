@@ -97,8 +97,9 @@ type inputs map[string]*tracking.Snapshot
 
 // output is what a job's work ends with.
 type output struct {
-	draft   tracking.Draft
-	summary solera.Fields
+	draft     tracking.Draft
+	summary   solera.Fields
+	committed func() // clears away what the work no longer needs once draft is committed; may be nil
 }
 
 // Check reports whether every name in stages is a stage. "evaluate" is a part
@@ -141,7 +142,9 @@ func (p *Pipeline) Run(ctx context.Context, stages ...string) (*Result, error) {
 		res.Stages = append(res.Stages, StageResult{stage, state})
 	}
 	if chosen(Train) {
-		return res, p.compare(ctx, res)
+		if err := p.compare(ctx, res); err != nil {
+			return res, failed(ctx, "compare experiments", err)
+		}
 	}
 	return res, nil
 }
@@ -184,12 +187,6 @@ func (p *Pipeline) runJobs(ctx context.Context, jobs []job, res *Result) (state 
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			defer func() {
-				// A defect in one experiment must not take the others with it.
-				if r := recover(); r != nil {
-					errs[i] = fmt.Errorf("%s: a defect of Solera, please report it: %v\n%s", jobs[i].title(), r, debug.Stack())
-				}
-			}()
 			made[i], cached[i], errs[i] = p.runJob(ctx, jobs[i])
 		})
 	}
@@ -220,14 +217,14 @@ func (p *Pipeline) runJob(ctx context.Context, j job) (made Made, cached bool, e
 	if err != nil {
 		return Made{}, false, err
 	}
-	recipe := j.recipe(ins.digests())
+	recipe := j.recipe(ins.byName())
 	spec := tracking.RunSpec{
 		Stage: j.stage, Experiment: j.experiment,
 		Params: recipe.Params, Recipe: recipe.Digest(), Code: codeOf(j.stage),
 	}
 	hit, err := p.Tracker.Reuse(ctx, spec, ins.versions(j.inputs)...)
 	if err != nil {
-		return Made{}, false, fmt.Errorf("%s: %w", j.title(), err)
+		return Made{}, false, j.failed(ctx, err)
 	}
 	if hit != nil {
 		v, ok := hit.Output(j.output)
@@ -249,10 +246,15 @@ func (p *Pipeline) execute(ctx context.Context, j job, spec tracking.RunSpec, re
 	p.reporter().StageStarted(j.title())
 	run, err := p.Tracker.Start(ctx, spec)
 	if err != nil {
-		return v, false, fmt.Errorf("%s: %w", j.title(), err)
+		return v, false, j.failed(ctx, err)
 	}
 	var summary solera.Fields
 	defer func() {
+		if r := recover(); r != nil {
+			// A defect in one experiment must not take the others with it, nor
+			// leave a finished run that answers for its recipe with nothing.
+			err = fmt.Errorf("%s: a defect of Solera, please report it: %v\n%s", j.title(), r, debug.Stack())
+		}
 		if ferr := run.Finish(ctx, err, summary); err == nil && ferr != nil {
 			err = fmt.Errorf("%s: %w", j.title(), ferr)
 		}
@@ -262,7 +264,7 @@ func (p *Pipeline) execute(ctx context.Context, j job, spec tracking.RunSpec, re
 		// By number: latest may have moved since the recipe was made.
 		snapshot, err := run.Use(ctx, recipe.uses[name])
 		if err != nil {
-			return v, false, fmt.Errorf("%s: %w", j.title(), err)
+			return v, false, j.failed(ctx, err)
 		}
 		ins[name] = snapshot
 	}
@@ -274,6 +276,9 @@ func (p *Pipeline) execute(ctx context.Context, j job, spec tracking.RunSpec, re
 	if err != nil {
 		return v, false, j.failed(ctx, err)
 	}
+	if out.committed != nil {
+		out.committed()
+	}
 	word := "new"
 	if !isNew {
 		word = "unchanged"
@@ -282,13 +287,16 @@ func (p *Pipeline) execute(ctx context.Context, j job, spec tracking.RunSpec, re
 	return v, isNew, nil
 }
 
-// failed names the job in its error, once. An error after the end of ctx is the
-// user's wish: the rim then says how to go on instead of what went wrong.
-func (j job) failed(ctx context.Context, err error) error {
+// failed names the job in its error, once.
+func (j job) failed(ctx context.Context, err error) error { return failed(ctx, j.title(), err) }
+
+// failed says what was being done when err came. An error after the end of ctx
+// is the user's wish: it says how to go on instead of what went wrong.
+func failed(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("%s: %w: the same command goes on from here", j.title(), solera.ErrStopped)
+		return fmt.Errorf("%s: %w: the same command goes on from here", what, solera.ErrStopped)
 	}
-	return fmt.Errorf("%s: %w", j.title(), err)
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // inputsOf opens what latest names of each of the job's inputs.
@@ -303,7 +311,7 @@ func (p *Pipeline) inputsOf(ctx context.Context, j job) (inputs, error) {
 			}
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", j.title(), err)
+			return nil, j.failed(ctx, err)
 		}
 		ins[name] = snapshot
 	}
@@ -323,7 +331,7 @@ func (p *Pipeline) makerOf(artifact string) string {
 	return Train
 }
 
-func (ins inputs) digests() map[string]solera.Version {
+func (ins inputs) byName() map[string]solera.Version {
 	out := make(map[string]solera.Version, len(ins))
 	for name, s := range ins {
 		out[name] = s.Version

@@ -194,6 +194,107 @@ func (r *interrupter) Epoch(Epoch) {
 	}
 }
 
+// Ctrl-C can come between the last epoch and the commit: what was learned must
+// still be there for the next run.
+func TestACheckpointStaysUntilItsModelIsCommitted(t *testing.T) {
+	dir := t.TempDir()
+	yaml := fmt.Sprintf(irisTemplate, "", "", "")
+	checkpoints := func() int {
+		files, err := filepath.Glob(filepath.Join(dir, "checkpoints", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	for _, r := range []struct {
+		when     string
+		reporter func(cancel func()) Reporter
+	}{
+		{"in the second epoch", func(cancel func()) Reporter { return &interrupter{left: 1, cancel: cancel} }},
+		{"after the last epoch", func(cancel func()) Reporter { return lateInterrupter{cancel: cancel} }},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		p := project(t, dir, yaml)
+		p.Reporter = r.reporter(cancel)
+		if _, err := p.Run(ctx); !errors.Is(err, solera.ErrStopped) {
+			t.Fatalf("interrupted %s: got %v, want %v", r.when, err, solera.ErrStopped)
+		}
+		if n := checkpoints(); n != 1 {
+			t.Errorf("interrupted %s: got %d checkpoints, want 1", r.when, n)
+		}
+	}
+	if _, err := project(t, dir, yaml).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := checkpoints(); n != 0 {
+		t.Errorf("got %d checkpoints beside a committed model, want 0", n)
+	}
+}
+
+// lateInterrupter cancels when a training has ended.
+type lateInterrupter struct {
+	Silent
+	cancel func()
+}
+
+func (r lateInterrupter) ExperimentDone(string, string, error) { r.cancel() }
+
+func TestASourceThatChangesWhileItIsReadIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	source := filepath.Join(dir, "rows.csv")
+	write := func(last string) {
+		rows := strings.Repeat("1,a\n2,b\n", 20) + last
+		if err := os.WriteFile(source, []byte("x,y\n"+rows), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	yaml := "data: {source: " + source + ", target: y}\nmodel: {layers: [4]}\ntrain: {epochs: 1, batch_size: 8}\n"
+	write("")
+	p := project(t, dir, yaml)
+	p.Reporter = onLine{do: func() { write("3,a\n") }}
+	_, err := p.Run(t.Context())
+	var bad *solera.InputError
+	if !errors.As(err, &bad) || bad.Line != 1 || !strings.Contains(bad.Msg, "rows.csv changed") {
+		t.Fatalf("got %v, want an error of data.source", err)
+	}
+	if _, err := p.Tracker.Version(t.Context(), p.Config.RawName()); !errors.Is(err, solera.ErrNotFound) {
+		t.Errorf("a version was committed (%v)", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := project(t, dir, yaml).Run(ctx); !errors.Is(err, solera.ErrStopped) {
+		t.Errorf("interrupted while it is read: got %v, want %v", err, solera.ErrStopped)
+	}
+	if _, err := project(t, dir, yaml).Run(t.Context()); err != nil {
+		t.Errorf("run again: %v", err)
+	}
+}
+
+// onLine calls do when a stage has found something out.
+type onLine struct {
+	Silent
+	do func()
+}
+
+func (r onLine) Line(string, string) { r.do() }
+
+func TestADefectFailsItsRunAndNoLaterOne(t *testing.T) {
+	dir := t.TempDir()
+	yaml := fmt.Sprintf(irisTemplate, "", "", "")
+	p := project(t, dir, yaml)
+	p.Reporter = onLine{do: func() { panic("boom") }}
+	if _, err := p.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "load: a defect of Solera") {
+		t.Fatalf("got %v, want an error that names the stage and the defect", err)
+	}
+	runs, err := p.Tracker.Runs(t.Context(), solera.RunQuery{Stage: Load})
+	if err != nil || len(runs) != 1 || runs[0].State != solera.Failed {
+		t.Errorf("the run is recorded as %+v (%v), want failed", runs, err)
+	}
+	if _, err := project(t, dir, yaml).Run(t.Context()); err != nil {
+		t.Errorf("run again: %v", err)
+	}
+}
+
 func TestADivergingExperimentDoesNotStopTheOthers(t *testing.T) {
 	yaml := `
 data: {source: sample:iris, target: species}
@@ -225,6 +326,22 @@ func TestClassWeightsOfUnknownClassesAreRefused(t *testing.T) {
 	var bad *solera.InputError
 	if !errors.As(err, &bad) || bad.Line != 5 || !strings.Contains(bad.Hint, "setosa") {
 		t.Errorf("got %v, want an error of line 5 that lists the classes", err)
+	}
+}
+
+func TestAZeroIsNotTakenForADefault(t *testing.T) {
+	for _, train := range []string{
+		"optimizer: {adam: {beta1: 0}}", "optimizer: {adamw: {beta2: 0}}", "optimizer: {rmsprop: {alpha: 0}}", "class_weights: {setosa: 0}",
+	} {
+		var bad *solera.InputError
+		if _, err := Parse(FileName, []byte(fmt.Sprintf(irisTemplate, "", "", ", "+train))); !errors.As(err, &bad) || bad.Line != 5 {
+			t.Errorf("%s: got %v, want an error of line 5", train, err)
+		}
+	}
+	p := project(t, t.TempDir(), fmt.Sprintf(irisTemplate, "", "", ", optimizer: {adamw: {weight_decay: 0}}"))
+	c, err := p.fitConfig(0, nil, nil)
+	if err != nil || c.Optimizer.Kind != "adam" || c.Optimizer.WeightDecay != 0 {
+		t.Errorf("adamw without decay trains with %+v (%v), want adam", c.Optimizer, err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -34,21 +33,27 @@ func (p *Pipeline) trainJobs() []job {
 
 // sharedRows reads the rows once for all experiments.
 type sharedRows struct {
-	once  sync.Once
+	mu    sync.Mutex
+	of    solera.Digest // the content that parts is of: latest may move between two experiments
 	parts map[string]table.Matrix
-	err   error
 }
 
 func (s *sharedRows) read(ctx context.Context, data *tracking.Snapshot) (map[string]table.Matrix, error) {
-	s.once.Do(func() {
-		s.parts = map[string]table.Matrix{}
-		for _, part := range []string{trainPart, valPart, testPart} {
-			if s.parts[part], s.err = matrixPart(ctx, data, part); s.err != nil {
-				return
-			}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.parts != nil && s.of == data.Digest {
+		return s.parts, nil
+	}
+	parts := map[string]table.Matrix{}
+	for _, part := range []string{trainPart, valPart, testPart} {
+		m, err := matrixPart(ctx, data, part)
+		if err != nil {
+			return nil, err
 		}
-	})
-	return s.parts, s.err
+		parts[part] = m
+	}
+	s.of, s.parts = data.Digest, parts
+	return parts, nil
 }
 
 // train takes the network of build through one experiment, scores it, and
@@ -134,10 +139,6 @@ func (p *Pipeline) train(ctx context.Context, i int, t task, rows *sharedRows) (
 	for name, content := range bundleFiles {
 		files[name] = tracking.Bytes(content)
 	}
-	if options.Checkpoint != "" {
-		// A finished training needs none; one that stays behind costs space only.
-		os.Remove(options.Checkpoint)
-	}
 	summary := scores.summary()
 	summary["best_epoch"], summary["epochs"] = result.BestEpoch, result.Epochs
 	return output{
@@ -146,6 +147,11 @@ func (p *Pipeline) train(ctx context.Context, i int, t task, rows *sharedRows) (
 			Metadata: solera.Fields{"experiment": e.Name, "best_epoch": result.BestEpoch, "epochs": result.Epochs, "trained": true, "scores": scores.brief()},
 		},
 		summary: summary,
+		committed: func() {
+			if options.Checkpoint != "" {
+				os.Remove(options.Checkpoint) // one that stays behind costs space only
+			}
+		},
 	}, nil
 }
 
@@ -168,6 +174,10 @@ func (p *Pipeline) fitConfig(i int, classes []string, y []int32) (fit.Config, er
 			DivFactor: s.DivFactor, FinalDivFactor: s.FinalDivFactor, Power: s.Power,
 			Factor: s.Factor, Patience: s.Patience, Threshold: s.Threshold, Cooldown: s.Cooldown, Warmup: s.Warmup,
 		},
+	}
+	if o.Kind == "adamw" && o.WeightDecay == 0 {
+		// To nn 0 means torch's 0.01; adamw without decay is adam, to the bit.
+		config.Optimizer.Kind = "adam"
 	}
 	if e.EarlyStopping.Patience > 0 {
 		config.EarlyStopping = &fit.EarlyStopping{Patience: e.EarlyStopping.Patience, MinDelta: e.EarlyStopping.MinDelta}
@@ -198,11 +208,11 @@ func (p *Pipeline) classWeights(i int, classes []string, y []int32) ([]float64, 
 	out := make([]float64, len(classes))
 	named := 0
 	for class, name := range classes {
-		weight, ok := w.Weights[name]
-		if ok {
+		out[class] = 1
+		if weight, ok := w.Weights[name]; ok {
+			out[class] = weight
 			named++
 		}
-		out[class] = cmp.Or(weight, 1)
 	}
 	if named < len(w.Weights) {
 		return nil, p.Config.Fault(fmt.Sprintf("experiments[%d].class_weights", i), "class_weights names a class that the data does not have",
