@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "f41d5d6ecaf34041404514a56741a3868afa671cb8dca13abfc6309c44292745"
+		return "8cfbdb18ade3dba20f3d80bdbe8844b3d169fe33abdfc1af077e36bcc86deb36"
 	case "preprocess":
-		return "efa769d81471487f1c88bf3f074899dd2e28f750d753e19e5194f6eceffa78d4"
+		return "a6f4e1657dab2b3da2b9671d9d64a52c4eb52b6d5e024f630cc2782ee69a1783"
 	case "build":
 		return "e8ded71124a4b39777d8f6305bca4e1d8ea3896d5341c33b62cb31e74f7a8c42"
 	case "train":
-		return "b3467c09e9d7bb7199b4728e8ed0e556b3d0f235a9494ef799caddcb27c273cf"
+		return "8dcc9acb62d06fb046b77516bf16d0261460ced6be20abe971bdb04bd4523107"
 	}
 	return ""
 }

@@ -2,7 +2,10 @@ package table
 
 import (
 	"math"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 )
 
 // A Profile says what is in a table, column by column (profile.json).
@@ -42,9 +45,17 @@ const topLevels = 20
 // Profile describes every column.
 func (t *Table) Profile() Profile {
 	p := Profile{Rows: t.Len(), Columns: make([]ColumnProfile, len(t.Columns))}
-	for i, c := range t.Columns {
-		p.Columns[i] = c.Profile()
+	// Each core has the copy of one column at a time.
+	var next atomic.Int64
+	var columns sync.WaitGroup
+	for range min(len(t.Columns), runtime.GOMAXPROCS(0)) {
+		columns.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(t.Columns); i = int(next.Add(1)) - 1 {
+				p.Columns[i] = t.Columns[i].Profile()
+			}
+		})
 	}
+	columns.Wait()
 	return p
 }
 
@@ -75,13 +86,14 @@ func (c *Column) Profile() ColumnProfile {
 	if len(v) == 0 {
 		return p
 	}
-	slices.Sort(v)
+	sortNumbers(v, nil)
 	for i := range v {
 		if i == 0 || v[i] != v[i-1] {
 			p.Distinct++
 		}
 	}
-	p.Min, p.Max = &v[0], &v[len(v)-1]
+	// Copies: a pointer into v would keep all of it.
+	p.Min, p.Max = finite(v[0]), finite(v[len(v)-1])
 	p.Q1, p.Median, p.Q3 = quantile(v, 1), quantile(v, 2), quantile(v, 3)
 	// Sums run in row order: the same rows give the same bits.
 	n, sum, squares := float64(len(v)), 0.0, 0.0
@@ -104,7 +116,8 @@ func (c *Column) Profile() ColumnProfile {
 	return p
 }
 
-// finite returns nil for a sum that overflowed, which JSON could not hold.
+// finite returns a copy of v, or nil for a value that JSON could not hold, such
+// as a sum that overflowed.
 func finite(v float64) *float64 {
 	if math.IsInf(v, 0) || math.IsNaN(v) {
 		return nil

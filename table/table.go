@@ -114,7 +114,7 @@ func (c *Column) Distinct() int {
 		return n
 	}
 	v := c.present()
-	slices.Sort(v)
+	sortNumbers(v, nil)
 	n := 0
 	for i := range v {
 		if i == 0 || v[i] != v[i-1] {
