@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "8cfbdb18ade3dba20f3d80bdbe8844b3d169fe33abdfc1af077e36bcc86deb36"
+		return "5a6dac5fa9070a4dc6658720fd237a60bb568a282ba40d0ba2b9b973000a4a61"
 	case "preprocess":
-		return "a6f4e1657dab2b3da2b9671d9d64a52c4eb52b6d5e024f630cc2782ee69a1783"
+		return "981d0e1f6fe85eb8045c1451b06ea09dcfdd88d2fa72ebbb8aa18718d8c0080b"
 	case "build":
-		return "e8ded71124a4b39777d8f6305bca4e1d8ea3896d5341c33b62cb31e74f7a8c42"
+		return "966de13eb02c29967e64026bb680ee2441a8f4b2bc79fd770154d94eda5ba2f6"
 	case "train":
-		return "8dcc9acb62d06fb046b77516bf16d0261460ced6be20abe971bdb04bd4523107"
+		return "71f99294c89d4befa6e8677a7198d002ea44438c84cca638fe7a3269c908c701"
 	}
 	return ""
 }

@@ -547,3 +547,28 @@ func (r *repeated) Read(p []byte) (int, error) {
 	r.at = (r.at + n) % len(r.text)
 	return n, nil
 }
+
+func TestColumnsToIgnoreMustBeThere(t *testing.T) {
+	for name, read := range map[string]func(Options) error{
+		"CSV": func(o Options) error {
+			_, err := ReadCSV(context.Background(), "t.csv", strings.NewReader("a,b\n1,2\n"), o)
+			return err
+		},
+		"JSON lines": func(o Options) error {
+			_, err := ReadJSONL(context.Background(), "t.jsonl", strings.NewReader(`{"a":1,"b":2}`), o)
+			return err
+		},
+		"Parquet": func(o Options) error {
+			b := parquetBytes(t, &Table{RowNumbers: []int64{0}, Columns: []*Column{{Name: "a", Kind: Number, Numbers: []float64{1}}, {Name: "b", Kind: Number, Numbers: []float64{2}}}})
+			_, err := ReadParquet(context.Background(), "t.parquet", bytes.NewReader(b), int64(len(b)), o)
+			return err
+		},
+	} {
+		if err := read(Options{Ignore: []string{"b"}}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := read(Options{Ignore: []string{"bb"}}); err == nil || !strings.Contains(err.Error(), `column "bb": no such column to ignore: the columns are`) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}

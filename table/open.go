@@ -40,6 +40,17 @@ func Open(ctx context.Context, pattern string, o Options) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(names) == 1 {
+		// A pipe has no size and no second pass.
+		if info, err := os.Stat(names[0]); err == nil && !info.Mode().IsRegular() {
+			f, err := os.Open(names[0])
+			if err != nil {
+				return nil, fileError(op, names[0], err)
+			}
+			defer f.Close()
+			return Read(ctx, names[0], f, o)
+		}
+	}
 	format := o.Format
 	if format == "" {
 		if format, err = detectFormat(op, names[0]); err != nil {
@@ -59,27 +70,33 @@ func Open(ctx context.Context, pattern string, o Options) (*Table, error) {
 				return nil, fileError(op, name, err)
 			}
 			total += info.Size()
-			if info.Mode().IsRegular() {
-				files[i].start = func() (io.ReadCloser, error) { return os.Open(name) }
-				continue
-			}
-			// A pipe can be read once; it is kept for a second pass.
-			f, err := os.Open(name)
-			if err != nil {
-				return nil, fileError(op, name, err)
-			}
-			kept, err := keep(f)
-			f.Close()
-			if err != nil {
-				return nil, fileError(op, name, err)
-			}
-			defer kept.close()
-			files[i].start = kept.open
-			total += kept.size
+			files[i].start = func() (io.ReadCloser, error) { return os.Open(name) }
 		}
 		return readText(ctx, op, format, files, total, o)
 	}
 	return nil, &solera.InputError{Op: op, Msg: fmt.Sprintf("format %q is not known", format), Hint: "use csv, jsonl or parquet"}
+}
+
+// Read reads one file of any format from r, as Open does. name stands for the
+// file in errors.
+func Read(ctx context.Context, name string, r io.Reader, o Options) (*Table, error) {
+	op := "load " + name
+	kept, err := keep(readerWithContext{ctx, r})
+	if err != nil {
+		return nil, fileError(op, name, err)
+	}
+	defer kept.close()
+	f := &textFile{name: name, start: kept.open}
+	format := o.Format
+	if format == "" {
+		if format, err = detectContent(op, f); err != nil {
+			return nil, err
+		}
+	}
+	if format == "parquet" {
+		return readParquet(ctx, op, name, kept.at(), kept.size, o)
+	}
+	return readText(ctx, op, format, []*textFile{f}, kept.size, o)
 }
 
 // ReadCSV reads one CSV file from r. If r can seek, it may be read twice; if
@@ -149,6 +166,13 @@ func readText(ctx context.Context, op, format string, files []*textFile, total i
 		return nil, &solera.InputError{Op: op, File: files[0].name, Msg: msg, Hint: "give a file with at least one row"}
 	}
 	cols := first.cols
+	names := make([]string, len(cols))
+	for i, b := range cols {
+		names[i] = b.name
+	}
+	if err := ignorable(op, files[0].name, o.Ignore, names); err != nil {
+		return nil, err
+	}
 	again := make(map[string]bool)
 	for _, b := range cols {
 		if b.again() {
@@ -182,6 +206,21 @@ func readText(ctx context.Context, op, format string, files []*textFile, total i
 		}
 	}
 	return t, nil
+}
+
+// ignorable checks that the columns to ignore are there: one whose name was
+// mistyped would be learned from.
+func ignorable(op, file string, ignore, names []string) error {
+	for _, name := range ignore {
+		if !slices.Contains(names, name) {
+			few := strings.Join(names[:min(len(names), 20)], ", ")
+			if len(names) > 20 {
+				few += fmt.Sprintf(" and %d more", len(names)-20)
+			}
+			return &solera.InputError{Op: op, File: file, Column: name, Msg: "no such column to ignore", Hint: "the columns are " + few}
+		}
+	}
+	return nil
 }
 
 // A textFile is one file that can be read from its start more than once.
@@ -295,17 +334,14 @@ func detectFormat(op, name string) (string, error) {
 	case ".parquet", ".pq":
 		return "parquet", nil
 	}
-	info, err := os.Stat(name)
-	if err != nil {
-		return "", fileError(op, name, err)
-	}
-	if !info.Mode().IsRegular() {
-		return "csv", nil
-	}
-	f := &textFile{name: name, start: func() (io.ReadCloser, error) { return os.Open(name) }}
+	return detectContent(op, &textFile{name: name, start: func() (io.ReadCloser, error) { return os.Open(name) }})
+}
+
+// detectContent tells the format of a file from its start.
+func detectContent(op string, f *textFile) (string, error) {
 	r, err := f.open()
 	if err != nil {
-		return "", fileError(op, name, err)
+		return "", fileError(op, f.name, err)
 	}
 	defer r.Close()
 	head := make([]byte, 512)
@@ -351,11 +387,15 @@ func keep(r io.Reader) (*keptBytes, error) {
 	return k, nil
 }
 
-func (k *keptBytes) open() (io.ReadCloser, error) {
+func (k *keptBytes) at() io.ReaderAt {
 	if k.file == nil {
-		return io.NopCloser(bytes.NewReader(k.data)), nil
+		return bytes.NewReader(k.data)
 	}
-	return io.NopCloser(io.NewSectionReader(k.file, 0, k.size)), nil
+	return k.file
+}
+
+func (k *keptBytes) open() (io.ReadCloser, error) {
+	return io.NopCloser(io.NewSectionReader(k.at(), 0, k.size)), nil
 }
 
 func (k *keptBytes) close() {

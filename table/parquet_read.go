@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/big"
 	"os"
 	"slices"
 	"strconv"
@@ -211,6 +212,13 @@ func readParquet(ctx context.Context, op, name string, r io.ReaderAt, size int64
 	for _, c := range info.Columns {
 		kinds[c.Name] = c
 	}
+	names := make([]string, len(cols))
+	for i, pc := range cols {
+		names[i] = pc.Name()
+	}
+	if err := ignorable(op, name, o.Ignore, names); err != nil {
+		return nil, err
+	}
 	t = &Table{}
 	seen := make(map[string]bool)
 	for _, pc := range cols {
@@ -239,6 +247,13 @@ func readParquet(ctx context.Context, op, name string, r io.ReaderAt, size int64
 			return nil, fail("a nested column; only flat columns can be read", "flatten the column, or ignore it")
 		}
 		in := &parquetColumn{op: op, file: name, name: col, own: own, r: opt, n: n, leaf: pc}
+		if err := in.check(f.Metadata()); err != nil {
+			return nil, err
+		}
+		if in.untyped(f.Metadata()) {
+			t.Columns = append(t.Columns, missingColumn(col, cmp.Or(opt.types[col], Number), n))
+			continue
+		}
 		c, err := in.read(ctx, f)
 		if err != nil {
 			return nil, err
@@ -363,6 +378,37 @@ func (c *parquetColumn) fail(msg, hint string) error {
 	return &solera.InputError{Op: c.op, File: c.file, Column: c.name, Msg: msg, Hint: hint}
 }
 
+// check refuses a compression that cannot be trusted: the library returns
+// stale memory for LZ4 pages that hardly shrink, and does not end on damaged
+// ones.
+func (c *parquetColumn) check(m *format.FileMetaData) error {
+	for _, g := range m.RowGroups {
+		switch codec := g.Columns[c.leaf.Index()].MetaData.Codec; codec {
+		case format.Uncompressed, format.Snappy, format.Gzip, format.Brotli, format.Zstd:
+		default:
+			return c.fail(fmt.Sprintf("compression %s cannot be read", codec), "write the file again with zstd or snappy")
+		}
+	}
+	return nil
+}
+
+// untyped tells whether the file says that the column has no type, because it
+// has no value.
+func (c *parquetColumn) untyped(m *format.FileMetaData) bool {
+	leaf := 0
+	for _, e := range m.Schema {
+		if e.NumChildren.V > 0 {
+			continue
+		}
+		if leaf == c.leaf.Index() {
+			_, null := e.LogicalType.Value.(*format.NullType)
+			return null
+		}
+		leaf++
+	}
+	return false
+}
+
 func (c *parquetColumn) read(ctx context.Context, f *parquet.File) (*Column, error) {
 	kind, number, err := c.numberOf()
 	if err != nil {
@@ -479,6 +525,9 @@ func (c *parquetColumn) numberOf() (Kind, func(parquet.Value) (float64, bool), e
 			return fromMicros(n * (1e6 / perSecond)), true
 		}
 	}
+	if l, ok := logical.(*format.DecimalType); ok {
+		return c.decimal(typ.Kind(), l.Scale)
+	}
 	switch typ.Kind() {
 	case parquet.Boolean:
 		return Boolean, func(v parquet.Value) (float64, bool) {
@@ -506,14 +555,6 @@ func (c *parquetColumn) numberOf() (Kind, func(parquet.Value) (float64, bool), e
 				return Date, micros(1e9), nil
 			}
 			return Date, micros(1e6), nil
-		case *format.DecimalType:
-			scale := math.Abs(float64(l.Scale))
-			if l.Scale < 0 || l.Scale > 22 {
-				return "", nil, c.fail(fmt.Sprintf("a decimal of scale %d", l.Scale), "convert the column to a double")
-			}
-			return Number, func(v parquet.Value) (float64, bool) {
-				return float64(get(v)) / exact10[int(scale)], true
-			}, nil
 		case *format.IntType:
 			if !l.IsSigned {
 				get32 := typ.Kind() == parquet.Int32
@@ -547,6 +588,35 @@ func (c *parquetColumn) numberOf() (Kind, func(parquet.Value) (float64, bool), e
 		}
 	}
 	return "", nil, c.fail(fmt.Sprintf("values of type %s cannot be read", typ), "convert the column to numbers or strings, or ignore it")
+}
+
+// decimal returns the function that makes numbers of decimals: of integers, or
+// of bytes that are one, most significant first.
+func (c *parquetColumn) decimal(kind parquet.Kind, scale int32) (Kind, func(parquet.Value) (float64, bool), error) {
+	if scale < 0 || int(scale) >= len(exact10) {
+		return "", nil, c.fail(fmt.Sprintf("a decimal of scale %d", scale), "convert the column to a double")
+	}
+	unscaled := func(v parquet.Value) float64 { return bigEndian(v.ByteArray()) }
+	switch kind {
+	case parquet.Int32:
+		unscaled = func(v parquet.Value) float64 { return float64(v.Int32()) }
+	case parquet.Int64:
+		unscaled = func(v parquet.Value) float64 { return float64(v.Int64()) }
+	}
+	return Number, func(v parquet.Value) (float64, bool) { return unscaled(v) / exact10[scale], true }, nil
+}
+
+// bigEndian returns the whole number of two's complement bytes, rounded once.
+func bigEndian(b []byte) float64 {
+	if len(b) == 0 {
+		return 0
+	}
+	n := new(big.Int).SetBytes(b)
+	if b[0] >= 0x80 {
+		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
+	}
+	x, _ := new(big.Float).SetInt(n).Float64()
+	return x
 }
 
 // int96Seconds reads the timestamp of old writers: nanoseconds of the day and a Julian day.

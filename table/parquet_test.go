@@ -2,6 +2,7 @@ package table
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -320,6 +321,48 @@ opt category: _ x
 	}
 }
 
+// Arrow writes decimals as bytes, and a column without a value without a type.
+func TestParquetOfArrow(t *testing.T) {
+	tab, err := Open(context.Background(), filepath.Join("testdata", "arrow.parquet"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `money number: 12.34 _ -0.05
+large number whole: 1.2345678901234567e+19 -1.2345678901234567e+19 0
+nothing number: _ _ _
+`
+	if d := cmp.Diff(want, show(tab)); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestStreamsOfEveryFormatAreTheirFiles(t *testing.T) {
+	tab := small()
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	z.Write([]byte("a,b\n1,x\n"))
+	z.Close()
+	for _, tt := range []struct {
+		name string
+		data []byte
+		want string
+	}{
+		{"CSV", []byte("a,b\n1,x\n"), "a number whole: 1\nb category: x\n"},
+		{"gzip", packed.Bytes(), "a number whole: 1\nb category: x\n"},
+		{"JSON lines", []byte("\n{\"a\":1,\"b\":\"x\"}\n"), "a number whole: 1\nb category: x\n"},
+		{"Parquet", parquetBytes(t, tab), show(tab)},
+	} {
+		got, err := Read(context.Background(), "stdin", onlyReader{bytes.NewReader(tt.data)}, Options{})
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		if d := cmp.Diff(tt.want, show(got)); d != "" {
+			t.Errorf("%s: %s", tt.name, d)
+		}
+	}
+}
+
 func TestBadParquetSaysWhatIsWrong(t *testing.T) {
 	write := func(v any) []byte {
 		var b bytes.Buffer
@@ -345,6 +388,9 @@ func TestBadParquetSaysWhatIsWrong(t *testing.T) {
 	type raw struct {
 		V []byte `parquet:"v"`
 	}
+	type lz4 struct {
+		V float64 `parquet:"v,lz4"`
+	}
 	good := parquetBytes(t, small())
 	for _, tt := range []struct {
 		name string
@@ -354,6 +400,7 @@ func TestBadParquetSaysWhatIsWrong(t *testing.T) {
 	}{
 		{"nested", write(nested{}), Options{}, `column "a": a nested column; only flat columns can be read: flatten the column, or ignore it`},
 		{"list", write(list{[]int64{1}}), Options{}, `column "a": a nested column`},
+		{"compression", write(lz4{1}), Options{}, `column "v": compression LZ4_RAW cannot be read: write the file again with zstd or snappy`},
 		{"infinity", write(number{math.Inf(-1)}), Options{}, `column "v": row 0: an infinity`},
 		{"beyond float32", write(number{1e39}), Options{}, "row 0: 1e+39 is beyond the range of a 32-bit float"},
 		{"not UTF-8", write(raw{[]byte{0xff}}), Options{}, "a string is not UTF-8 text"},

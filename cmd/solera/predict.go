@@ -22,7 +22,7 @@ func (a *app) predictCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "predict NAME[:REF] FILE",
 		Short: "Predict the classes of raw rows",
-		Long: `Read raw rows from FILE (CSV, JSON lines or Parquet; - reads CSV from stdin) and
+		Long: `Read raw rows from FILE (CSV, JSON lines or Parquet; - is stdin) and
 write each row's number, class and probabilities, as CSV or with --json as JSON.
 FILE needs the columns that the model was trained on; others are ignored.`,
 		Example: "  solera predict trained-wine-model-exp001 new.csv > classes.csv",
@@ -87,10 +87,10 @@ func (a *app) predict(ctx context.Context, ref, file string) error {
 	return out.Flush()
 }
 
-// readRows reads the rows to predict; "-" is CSV from stdin.
+// readRows reads the rows to predict; "-" is stdin.
 func (a *app) readRows(ctx context.Context, file string, o table.Options) (*table.Table, error) {
 	if file == "-" {
-		return table.ReadCSV(ctx, "stdin", a.stdin, o)
+		return table.Read(ctx, "stdin", a.stdin, o)
 	}
 	return table.Open(ctx, a.path(file), o)
 }
