@@ -1,6 +1,8 @@
 package tensor
 
 import (
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +26,7 @@ type team struct {
 	_      [56]byte
 	asleep atomic.Int32
 	closed atomic.Bool
+	fault  atomic.Pointer[string] // the panic of a member
 	job    func(e *Engine, w *worker, unit int)
 	wake   chan struct{}
 	ended  sync.WaitGroup
@@ -88,9 +91,17 @@ func (t *team) claim() (unit int, ok bool) {
 	}
 }
 
-// member works on units until the engine is closed.
+// member works on units until the engine is closed, or a unit panics: the poster
+// then panics in its place, on a goroutine whose callers can recover.
 func (e *Engine) member(w *worker) {
 	t := &e.team
+	defer func() {
+		if r := recover(); r != nil {
+			fault := fmt.Sprintf("%v\n\non a worker of the engine:\n%s", r, debug.Stack())
+			t.fault.Store(&fault)
+			t.done.Add(1) // after fault, which the poster reads when all are done
+		}
+	}()
 	var idle spin
 	for !t.closed.Load() {
 		if unit, ok := t.claim(); ok {
@@ -114,6 +125,7 @@ func (e *Engine) member(w *worker) {
 }
 
 // run does units 0..units-1 of job on all workers and returns when all are done.
+// It panics if one of them does; the engine can then only be closed.
 func (e *Engine) run(units int, job func(e *Engine, w *worker, unit int)) {
 	if len(e.worker) == 1 || units <= 1 {
 		for u := range units {
@@ -146,6 +158,9 @@ func (e *Engine) run(units int, job func(e *Engine, w *worker, unit int)) {
 			// system run it on this one.
 			time.Sleep(20 * time.Microsecond)
 		}
+	}
+	if fault := t.fault.Load(); fault != nil {
+		panic(*fault)
 	}
 }
 

@@ -5,10 +5,7 @@
 // every number of workers; package tensor/internal/kernel says why.
 package tensor
 
-import (
-	"fmt"
-	"unsafe"
-)
+import "unsafe"
 
 // Matrix is a float32 matrix in row order: row i is Data[i*Stride : i*Stride+Cols].
 type Matrix struct {
@@ -44,11 +41,3 @@ func Floats(n int) []float32 {
 
 // Row returns row i, without its padding.
 func (m *Matrix) Row(i int) []float32 { return m.Data[i*m.Stride : i*m.Stride+m.Cols] }
-
-// Head returns the first rows of m as a matrix that shares its memory.
-func (m *Matrix) Head(rows int) Matrix {
-	if rows < 0 || rows > m.Rows {
-		panic(fmt.Sprintf("tensor: the first %d of %d rows", rows, m.Rows))
-	}
-	return Matrix{Rows: rows, Cols: m.Cols, Stride: m.Stride, Data: m.Data[:rows*m.Stride]}
-}
