@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "5a6dac5fa9070a4dc6658720fd237a60bb568a282ba40d0ba2b9b973000a4a61"
+		return "d8669d92a36fda4573a2b738ab2dba6aaa59005c91d0412539d578d4501dd306"
 	case "preprocess":
-		return "981d0e1f6fe85eb8045c1451b06ea09dcfdd88d2fa72ebbb8aa18718d8c0080b"
+		return "ae7d9d3755fade8b1a49bed6056c071d9b137cfb33d26f0388891e78b135f521"
 	case "build":
 		return "966de13eb02c29967e64026bb680ee2441a8f4b2bc79fd770154d94eda5ba2f6"
 	case "train":
-		return "71f99294c89d4befa6e8677a7198d002ea44438c84cca638fe7a3269c908c701"
+		return "2bce8a18f47532ec82e9b393841bfddcf841aa49090e7e769ec3bb5a8d9f38a4"
 	}
 	return ""
 }

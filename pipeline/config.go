@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/table"
@@ -350,43 +349,4 @@ func (c *Config) Experiment(name string) int {
 		}
 	}
 	return -1
-}
-
-// TableOptions returns how to read the source.
-func (c *Config) TableOptions() table.Options {
-	d := c.Data
-	o := table.Options{Ignore: d.Ignore}
-	if len(d.MissingValues) > 0 {
-		o.MissingValues = append(table.DefaultMissing(), d.MissingValues...)
-	}
-	if d.Format != "auto" {
-		o.Format = d.Format
-	}
-	switch d.Delimiter {
-	case "auto":
-	case "tab":
-		o.Delimiter = '\t'
-	default:
-		o.Delimiter, _ = utf8.DecodeRuneInString(d.Delimiter)
-	}
-	for name, kind := range d.Types {
-		if o.Types == nil {
-			o.Types = make(map[string]table.Kind, len(d.Types))
-		}
-		o.Types[name] = table.Kind(kind)
-	}
-	return o
-}
-
-// Rules returns the steps in the form that package transform plans by.
-func (c *Config) Rules() transform.Rules {
-	p := c.Preprocess
-	r := transform.Rules{Number: p.Numeric, Category: p.Categorical, Boolean: p.Boolean, Date: p.Date}
-	for name, steps := range p.Columns {
-		if r.Columns == nil {
-			r.Columns = make(map[string][]transform.Step, len(p.Columns))
-		}
-		r.Columns[name] = steps
-	}
-	return r
 }

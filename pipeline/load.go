@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/dataset"
@@ -58,6 +59,32 @@ func (p *Pipeline) sample(name string) (dataset.Sample, error) {
 			"the samples are "+strings.Join(dataset.Names(), ", "))
 	}
 	return s, nil
+}
+
+// TableOptions returns how to read the source.
+func (c *Config) TableOptions() table.Options {
+	d := c.Data
+	o := table.Options{Ignore: d.Ignore}
+	if len(d.MissingValues) > 0 {
+		o.MissingValues = append(table.DefaultMissing(), d.MissingValues...)
+	}
+	if d.Format != "auto" {
+		o.Format = d.Format
+	}
+	switch d.Delimiter {
+	case "auto":
+	case "tab":
+		o.Delimiter = '\t'
+	default:
+		o.Delimiter, _ = utf8.DecodeRuneInString(d.Delimiter)
+	}
+	for name, kind := range d.Types {
+		if o.Types == nil {
+			o.Types = make(map[string]table.Kind, len(d.Types))
+		}
+		o.Types[name] = table.Kind(kind)
+	}
+	return o
 }
 
 // source reads the raw table, and says in a word where it is from.

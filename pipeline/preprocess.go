@@ -20,6 +20,19 @@ func (p *Pipeline) preprocessParams() map[string]any {
 	return params
 }
 
+// Rules returns the steps in the form that package transform plans by.
+func (c *Config) Rules() transform.Rules {
+	p := c.Preprocess
+	r := transform.Rules{Number: p.Numeric, Category: p.Categorical, Boolean: p.Boolean, Date: p.Date}
+	for name, steps := range p.Columns {
+		if r.Columns == nil {
+			r.Columns = make(map[string][]transform.Step, len(p.Columns))
+		}
+		r.Columns[name] = steps
+	}
+	return r
+}
+
 // preprocess fits the steps on the training rows and applies them to all three
 // parts. One part is in memory at a time.
 func (p *Pipeline) preprocess(ctx context.Context, t task) (output, error) {

@@ -26,18 +26,19 @@ import (
 
 const module = "github.com/solera-ml/solera"
 
-// stages lists, per stage, the files of package pipeline that hold its code.
-// What they import from this module, and what that imports, is found by itself;
-// only memory of earlier runs is left out, since it cannot change what a stage
-// makes.
+// stages lists, per stage, the files of package pipeline that hold its code and
+// the functions that it shares with others: train reads what preprocess and
+// build wrote. What they import from this module, and what that imports, is
+// found by itself; only memory of earlier runs is left out, since it cannot
+// change what a stage makes.
 var stages = []struct {
 	name  string
 	files []string
 }{
 	{"load", []string{"load.go"}},
-	{"preprocess", []string{"preprocess.go"}},
+	{"preprocess", []string{"preprocess.go", "load.go"}},
 	{"build", []string{"build.go"}},
-	{"train", []string{"train.go", "evaluate.go"}},
+	{"train", []string{"train.go", "evaluate.go", "build.go", "preprocess.go", "load.go"}},
 }
 
 // leftOut are packages whose change makes no stage stale.
