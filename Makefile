@@ -63,7 +63,8 @@ bench: ## Time the engine, beside PyTorch where python3-torch is installed.
 	go run ./bench
 
 .PHONY: generate
-generate: ## Write the generated files again: kernels, code digests.
+generate: ## Write the generated files again: schema, table of keys, kernels, code digests.
+	UPDATE=1 go test -count=1 -run TestPublishedSchemaIsCurrent ./pipeline
 	go generate ./...
 	go generate ./pipeline # again: its digests cover what the others wrote
 
