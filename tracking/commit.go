@@ -38,19 +38,24 @@ func Reader(r io.Reader) Source {
 	}}
 }
 
-// Writer is a file that holds what write writes. write is called once, and
-// what it writes goes to the blobs as it comes; its error fails the commit.
+// Writer is a file that holds what write writes. write is called once, on the
+// goroutine that commits, and what it writes goes to the blobs as it comes; its
+// error fails the commit.
 func Writer(write func(io.Writer) error) Source {
-	return Source{func(ctx context.Context, blobs solera.Blobs) (solera.Digest, int64, error) {
+	return Source{func(ctx context.Context, blobs solera.Blobs) (d solera.Digest, n int64, err error) {
 		r, w := io.Pipe()
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			w.CloseWithError(write(w))
+			d, n, err = blobs.Put(ctx, r)
+			// Put may have given up before the end: writing on must fail, not hang.
+			r.CloseWithError(errors.New("the blob store stopped reading"))
 		}()
-		d, n, err := blobs.Put(ctx, r)
-		// Put may have given up before the end: writing on must fail, not hang.
-		r.CloseWithError(errors.New("the blob store stopped reading"))
+		defer func() {
+			w.CloseWithError(errors.New("write panicked")) // the first close counts
+			<-done
+		}()
+		w.CloseWithError(write(w))
 		<-done
 		return d, n, err
 	}}

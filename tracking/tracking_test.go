@@ -340,6 +340,27 @@ func TestSourcesGiveTheSameFile(t *testing.T) {
 	}
 }
 
+// Whoever runs stages recovers from their defects, which other goroutines
+// would not let it.
+func TestAPanicOfAWriterReachesTheCommitterAndStoresNothing(t *testing.T) {
+	tr := open(t)
+	r := start(t, tr, "load")
+	func() {
+		defer func() {
+			if got := recover(); got != "boom" {
+				t.Errorf("got panic %v, want boom", got)
+			}
+		}()
+		_, _, err := r.Commit(ctx, tracking.Draft{Artifact: "a", Type: "t", Files: map[string]tracking.Source{
+			"x": tracking.Writer(func(w io.Writer) error { w.Write([]byte("half")); panic("boom") }),
+		}})
+		t.Errorf("the commit returned (%v)", err)
+	}()
+	if err := tr.Blobs.List(ctx, func(d solera.Digest, n int64) error { return fmt.Errorf("blob %v of %d bytes", d, n) }); err != nil {
+		t.Errorf("half a file was stored: %v", err)
+	}
+}
+
 func TestRefusedDraftLeavesNothing(t *testing.T) {
 	file := map[string]tracking.Source{"f": tracking.Bytes([]byte("x"))}
 	broken := errors.New("the disk of the source is broken")
