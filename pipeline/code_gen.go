@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "d8669d92a36fda4573a2b738ab2dba6aaa59005c91d0412539d578d4501dd306"
+		return "4544504e18d27cd7c7c11d378d2f49a0642f22801f781db3eb4106ecfa8c6d59"
 	case "preprocess":
-		return "ae7d9d3755fade8b1a49bed6056c071d9b137cfb33d26f0388891e78b135f521"
+		return "0d4f247bcafb51454338b09cdb6efe77a576943bb5e8cc4502eccb86d24de0ce"
 	case "build":
 		return "966de13eb02c29967e64026bb680ee2441a8f4b2bc79fd770154d94eda5ba2f6"
 	case "train":
-		return "2bce8a18f47532ec82e9b393841bfddcf841aa49090e7e769ec3bb5a8d9f38a4"
+		return "6cea39e0b4d7f4708d74fa9d40a28e4f000f1b44ab5414e09c011bb2d0182f3c"
 	}
 	return ""
 }

@@ -651,7 +651,8 @@ func nearest(got string, known []string) string {
 			best, least, letters = k, dist, d
 		}
 	}
-	if least > max(1, (max(len(fold), len(best))+1)/3) {
+	letters = max(utf8.RuneCountInString(fold), utf8.RuneCountInString(best))
+	if least >= letters || least > max(1, (letters+1)/3) {
 		return ""
 	}
 	return best

@@ -19,6 +19,7 @@ type Start struct {
 	Title  string       // of a sample: what it is
 	Origin string       // of a sample: where its values come from, and the licence
 	Target string       // the column to predict
+	Ignore []string     // columns that the table was read without
 	Table  *table.Table // the rows, with inferred types
 }
 
@@ -173,8 +174,13 @@ func (s Start) columns(w *writer) {
 			kinds = append(kinds, kind)
 		}
 	}
+	why := "Different in almost every row, like an identifier: nothing to learn from."
+	for i, name := range s.Ignore {
+		why = "Left out as you asked, or different in almost every row, like an identifier."
+		ignored = slices.Insert(ignored, i, yamlText(name))
+	}
 	if len(ignored) > 0 {
-		w.line("  # Different in almost every row, like an identifier: nothing to learn from.")
+		w.line("  # %s", why)
 		w.line("  ignore: [%s]", strings.Join(ignored, ", "))
 	}
 	if len(kinds) == 0 {

@@ -376,6 +376,9 @@ func TestNearestKey(t *testing.T) {
 			t.Errorf("nearest(%q) = %q, want %q", short(got), n, want)
 		}
 	}
+	if n := nearest("1", []string{"a", "b"}); n != "" {
+		t.Errorf("a letter is near to another: %q", n)
+	}
 }
 
 // Whatever the bytes, Parse returns a configuration that can run or an error

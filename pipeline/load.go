@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -122,6 +124,11 @@ func (p *Pipeline) load(ctx context.Context, digest string) (output, error) {
 	for key, column := range map[string]string{"data.target": c.Data.Target, "data.split.group": c.Data.Split.Group, "data.split.time": c.Data.Split.Time} {
 		if column != "" && t.Column(column) == nil {
 			return output{}, c.Fault(key, fmt.Sprintf("%s has no column %q", c.Data.Source, column), "its columns are "+list(t.Names(), 12))
+		}
+	}
+	for _, column := range slices.Sorted(maps.Keys(c.Data.Types)) {
+		if t.Column(column) == nil && !slices.Contains(c.Data.Ignore, column) {
+			return output{}, c.Fault("data.types."+column, fmt.Sprintf("%s has no column %q", c.Data.Source, column), "its columns are "+list(t.Names(), 12))
 		}
 	}
 	labels, err := transform.FitLabels(t, c.Data.Target, nil)

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/solera-ml/solera"
@@ -295,6 +296,9 @@ func (j job) failed(ctx context.Context, err error) error { return failed(ctx, j
 func failed(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w: the same command goes on from here", what, solera.ErrStopped)
+	}
+	if strings.HasPrefix(err.Error(), what+" ") || strings.HasPrefix(err.Error(), what+": ") {
+		return err // load data.csv: … says it already
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

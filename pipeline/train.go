@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/solera-ml/solera"
@@ -205,18 +207,14 @@ func (p *Pipeline) classWeights(i int, classes []string, y []int32) ([]float64, 
 	case len(w.Weights) == 0:
 		return nil, nil
 	}
-	out := make([]float64, len(classes))
-	named := 0
-	for class, name := range classes {
-		out[class] = 1
-		if weight, ok := w.Weights[name]; ok {
-			out[class] = weight
-			named++
+	out := slices.Repeat([]float64{1}, len(classes))
+	for _, name := range slices.Sorted(maps.Keys(w.Weights)) {
+		class := slices.Index(classes, name)
+		if class < 0 {
+			return nil, p.Config.Fault(fmt.Sprintf("experiments[%d].class_weights", i), fmt.Sprintf("class_weights names %q, which is no class of the data", name),
+				"the classes are "+list(classes, 12))
 		}
-	}
-	if named < len(w.Weights) {
-		return nil, p.Config.Fault(fmt.Sprintf("experiments[%d].class_weights", i), "class_weights names a class that the data does not have",
-			"the classes are "+list(classes, 12))
+		out[class] = w.Weights[name]
 	}
 	return out, nil
 }

@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/table"
@@ -437,7 +438,9 @@ func nearest(got string, known []string) string {
 		if len(name) > 200 {
 			continue
 		}
-		if d := edits(strings.ToLower(got), strings.ToLower(name)); d < at {
+		// A name of which no letter stays is not near.
+		d := edits(strings.ToLower(got), strings.ToLower(name))
+		if d < at && d < max(utf8.RuneCountInString(got), utf8.RuneCountInString(name)) {
 			best, at = name, d
 		}
 	}
