@@ -29,7 +29,7 @@ const applicationID = 0x534c5241
 func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	d, err := openSQLite(ctx, path)
 	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", path, err)
+		return nil, &solera.InputError{Op: "open store " + path, File: path, Err: err}
 	}
 	return d, nil
 }

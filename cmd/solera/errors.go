@@ -52,10 +52,12 @@ func failureOf(err error) failure {
 // say nothing to a reader whom the rest tells what is wrong.
 func sentence(err error) string {
 	s := err.Error()
-	if errors.Is(err, solera.ErrUsage) {
-		s = strings.ReplaceAll(s, solera.ErrUsage.Error()+": ", "")
+	for _, kind := range []error{solera.ErrUsage, solera.ErrInvalid} {
+		if errors.Is(err, kind) {
+			s = strings.ReplaceAll(s, kind.Error()+": ", "")
+		}
 	}
-	if errors.Is(err, solera.ErrStopped) {
+	if errors.Is(err, solera.ErrStopped) || errors.Is(err, context.Canceled) {
 		s = strings.TrimSuffix(s, ": "+context.Canceled.Error())
 	}
 	return s

@@ -20,9 +20,10 @@ import (
 
 func (a *app) initCommand() *cobra.Command {
 	var target string
+	var ignore []string
 	var force bool
 	c := &cobra.Command{
-		Use:   "init NAME|FILE [--target COLUMN]",
+		Use:   "init NAME|FILE [--target COLUMN] [--ignore COLUMN]",
 		Short: "Begin a project: write solera.yaml for a sample or for your table",
 		Long: `Write a commented solera.yaml. NAME is one of the tables that ship with Solera
 (solera samples lists them); FILE is a CSV, JSON-lines or Parquet file, or a
@@ -39,19 +40,22 @@ you can correct them.`,
 			}
 			return usage("solera init takes one table, not %d: quote a glob, as in solera init 'data/*.csv'", len(args))
 		},
-		RunE: func(c *cobra.Command, args []string) error { return a.init(c.Context(), args[0], target, force) },
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.init(c.Context(), args[0], target, ignore, force)
+		},
 	}
 	c.Flags().StringVar(&target, "target", "", "the `COLUMN` to predict")
+	c.Flags().StringArrayVar(&ignore, "ignore", nil, "leave out a `COLUMN`, for example one that cannot be read; repeat for more")
 	c.Flags().BoolVar(&force, "force", false, "overwrite solera.yaml")
 	return c
 }
 
-func (a *app) init(ctx context.Context, what, target string, force bool) error {
+func (a *app) init(ctx context.Context, what, target string, ignore []string, force bool) error {
 	file := a.configPath()
 	if _, err := os.Lstat(file); err == nil && !force {
 		return &solera.InputError{File: file, Msg: "exists already", Hint: "keep it, or overwrite it with --force", Err: solera.ErrConflict}
 	}
-	start, err := a.start(ctx, what, target)
+	start, err := a.start(ctx, what, target, ignore)
 	if err != nil {
 		return err
 	}
@@ -89,7 +93,7 @@ func (a *app) flagsForNext() string {
 }
 
 // start reads the table that the project begins with.
-func (a *app) start(ctx context.Context, what, target string) (pipeline.Start, error) {
+func (a *app) start(ctx context.Context, what, target string, ignore []string) (pipeline.Start, error) {
 	if slices.Contains(dataset.Names(), what) {
 		s, err := dataset.Get(what)
 		if err != nil {
@@ -97,6 +101,9 @@ func (a *app) start(ctx context.Context, what, target string) (pipeline.Start, e
 		}
 		if target == "" {
 			target = s.Target
+		}
+		if len(ignore) > 0 {
+			return pipeline.Start{}, usage("--ignore is for a table of your own: a sample has no column to leave out")
 		}
 		return pipeline.Start{Source: "sample:" + what, Title: s.Title, Origin: s.Source + "\n" + s.Licence, Target: target, Table: s.Table}, nil
 	}
@@ -109,7 +116,7 @@ func (a *app) start(ctx context.Context, what, target string) (pipeline.Start, e
 			}
 		}
 	}
-	t, err := table.Open(ctx, path, table.Options{})
+	t, err := table.Open(ctx, path, table.Options{Ignore: ignore})
 	if err != nil {
 		return pipeline.Start{}, err
 	}
@@ -122,7 +129,7 @@ func (a *app) start(ctx context.Context, what, target string) (pipeline.Start, e
 		return pipeline.Start{}, usage("which column is to be predicted? solera init %s --target COLUMN; the columns are %s", what, shown)
 	}
 	source, err := a.sourceOf(what)
-	return pipeline.Start{Source: source, Target: target, Table: t}, err
+	return pipeline.Start{Source: source, Target: target, Ignore: ignore, Table: t}, err
 }
 
 // sourceOf returns a file as solera.yaml names it: relative to its folder,

@@ -129,6 +129,7 @@ file solera.yaml, no network. Begin with a sample, or with your own table:
 
 		SuggestionsMinimumDistance: 2,
 	}
+	cobra.EnableCommandSorting = false // the stages in the order in which they run
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)

@@ -67,6 +67,24 @@ func TestTablesFitAHundredColumns(t *testing.T) {
 	}
 }
 
+func TestCellsAreOneLine(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		n    int
+		want string
+	}{
+		{"short", 5, "short"},
+		{"longer", 5, "long…"},
+		{"a\nb\r\nc\td", 20, "a b c d"},
+		{"日本語テキスト", 8, "日本語…"},
+		{"", 5, `""`},
+	} {
+		if got := clipText(tt.text, tt.n); got != tt.want {
+			t.Errorf("clipText(%q, %d) = %q, want %q", tt.text, tt.n, got, tt.want)
+		}
+	}
+}
+
 func TestEnumerate(t *testing.T) {
 	for want, names := range map[string][]string{"": nil, "a": {"a"}, "a and b": {"a", "b"}, "a, b and c": {"a", "b", "c"}} {
 		if got := enumerate(names); got != want {
@@ -205,7 +223,7 @@ func TestProgressIsSafeForSeveralTrainings(t *testing.T) {
 		var out bytes.Buffer
 		for name, p := range map[string]progress{
 			"lines": &lines{w: &out, every: verbose},
-			"bars":  &bars{lines: lines{w: &out}, running: map[string]*bar{}},
+			"bars":  &bars{lines: lines{w: &out}, running: map[string]*bar{}, epochs: func(string) int { return 20 }},
 		} {
 			done := make(chan bool)
 			for i := range 3 {

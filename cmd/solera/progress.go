@@ -28,9 +28,19 @@ func (a *app) newProgress() progress {
 	case a.json || a.quiet:
 		return silent{}
 	case a.isTerminal(a.stderr) && a.env("CI") == "" && !a.verbose:
-		return &bars{lines: lines{w: a.stderr}, running: map[string]*bar{}}
+		return &bars{lines: lines{w: a.stderr}, running: map[string]*bar{}, epochs: a.epochs}
 	}
 	return &lines{w: a.stderr, every: a.verbose}
+}
+
+// epochs returns how many epochs an experiment may take.
+func (a *app) epochs(experiment string) int {
+	for _, e := range a.cfg.Experiments {
+		if e.Name == experiment {
+			return e.Epochs
+		}
+	}
+	return 0
 }
 
 type silent struct{ pipeline.Silent }
@@ -78,7 +88,7 @@ func metricsText(loss, accuracy float64, rows int) string {
 
 func (l *lines) ExperimentDone(experiment, text string, err error) {
 	if err != nil {
-		text = "stopped: " + err.Error()
+		text = "stopped: " + sentence(err)
 	}
 	l.write("train "+experiment, text)
 }
@@ -92,6 +102,7 @@ func (l *lines) Close() {}
 // bars shows a bar for each experiment that trains, and lines above them.
 type bars struct {
 	lines
+	epochs func(experiment string) int // how many it may take
 
 	mu      sync.Mutex // guards the rest
 	pool    *mpb.Progress
@@ -130,9 +141,12 @@ func (b *bars) write(stage, text string) {
 }
 
 func (b *bars) StageStarted(stage string) {
-	if !strings.HasPrefix(stage, pipeline.Train) {
+	experiment, ok := strings.CutPrefix(stage, pipeline.Train+" ")
+	if !ok {
 		b.write(stage, "started")
+		return
 	}
+	b.bar(experiment, b.epochs(experiment)) // its first epoch may take a while
 }
 
 func (b *bars) StageCached(stage, why string) { b.write(stage, "cached: "+why) }
@@ -148,7 +162,7 @@ func (b *bars) Epoch(e pipeline.Epoch) {
 	one.SetCurrent(int64(e.Epoch))
 }
 
-// bar returns the experiment's bar, which appears with its first epoch.
+// bar returns the experiment's bar, a new one at its start.
 func (b *bars) bar(experiment string, epochs int) *bar {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -178,7 +192,7 @@ func (b *bars) ExperimentDone(experiment, text string, err error) {
 	one := b.running[experiment]
 	b.mu.Unlock()
 	if err != nil {
-		text = "stopped: " + err.Error()
+		text = "stopped: " + sentence(err)
 	}
 	if one != nil {
 		one.Abort(true) // the line below takes its place

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/solera-ml/solera/eval"
@@ -301,9 +302,16 @@ func (a *app) showHardest(r eval.Report) error {
 	return a.printTable([]string{"ROW", "TRUE", "PREDICTED", "LOSS", "PROBABILITIES"}, rows)
 }
 
+// clipText makes a text fit for a cell of a table: one line, at most n columns.
 func clipText(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n-1]) + "…"
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' || r == '\t' }), " ")
+	if lipgloss.Width(s) > n {
+		r := []rune(s)
+		r = r[:min(len(r), n)] // what follows cannot fit
+		for len(r) > 0 && lipgloss.Width(string(r)) >= n {
+			r = r[:len(r)-1]
+		}
+		s = string(r) + "…"
 	}
 	return cmp.Or(s, `""`)
 }

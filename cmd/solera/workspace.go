@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -85,9 +84,12 @@ func (a *app) open(ctx context.Context, project string, create bool) (*workspace
 	}
 	file := filepath.Join(folder, "solera.db")
 	checkpoints := filepath.Join(folder, "checkpoints")
+	if info, err := os.Stat(folder); err == nil && !info.IsDir() {
+		return nil, &solera.InputError{Op: "open store " + folder, File: folder, Msg: "it is not a folder", Hint: "name the folder of a store with --store"}
+	}
 	if create {
 		if err := os.MkdirAll(checkpoints, 0o755); err != nil {
-			return nil, fmt.Errorf("make the store: %w", err)
+			return nil, &solera.InputError{Op: "make store " + folder, File: folder, Err: err}
 		}
 	} else if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 		return nil, &solera.InputError{File: folder, Msg: "no store here yet", Hint: "solera " + a.flagsForNext() + "run makes it", Err: solera.ErrNotFound}
