@@ -233,6 +233,9 @@ func writeCSV(path string, rows, numbers int, seed uint64) (err error) {
 		if err == nil {
 			err = os.Rename(f.Name(), path)
 		}
+		if err != nil {
+			os.Remove(f.Name())
+		}
 	}()
 	w := bufio.NewWriterSize(f, 1<<20)
 	for j := range numbers {

@@ -88,6 +88,7 @@ func run(ctx context.Context, update bool) error {
 		}
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	defer table.Flush() // an error does not hide the rows before it
 	fmt.Fprintln(table, "processor\tkernel\tcores\tseconds\texp001\texp002\texp003\tall artifacts")
 	failed := 0
 	for i, p := range places {
