@@ -15,7 +15,7 @@ func codeDigest(stage string) string {
 	case "build":
 		return "966de13eb02c29967e64026bb680ee2441a8f4b2bc79fd770154d94eda5ba2f6"
 	case "train":
-		return "6cea39e0b4d7f4708d74fa9d40a28e4f000f1b44ab5414e09c011bb2d0182f3c"
+		return "348a7c448c28b6e7269e91b901888dac503a3baf30e66c9dc048f780c4beb674"
 	}
 	return ""
 }

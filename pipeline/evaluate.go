@@ -7,6 +7,7 @@ import (
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/eval"
+	"github.com/solera-ml/solera/fit"
 	"github.com/solera-ml/solera/nn"
 	"github.com/solera-ml/solera/table"
 	"github.com/solera-ml/solera/tensor"
@@ -57,24 +58,25 @@ type scoredPart struct {
 	report   eval.Report
 }
 
-// evaluate scores the network on validation and test rows.
-func (p *Pipeline) evaluate(network *nn.Network, engine *tensor.Engine, parts map[string]table.Matrix, classes []string) (scored, error) {
+// evaluate scores the network on validation and test rows. Drawing the rows
+// again for the intervals takes longest, so the two parts do it side by side.
+func (p *Pipeline) evaluate(ctx context.Context, network *nn.Network, engine *tensor.Engine, parts map[string]table.Matrix, classes []string) (scored, error) {
 	evaluator := nn.NewEvaluator(network, engine, 0)
-	score := func(name string) (scoredPart, error) {
-		m := parts[name]
+	both := [2]scoredPart{{part: valPart}, {part: testPart}}
+	for i := range both {
+		m := parts[both[i].part]
 		outcomes, err := eval.FromLogits(evaluator.Logits(m.X), m.Y)
 		if err != nil {
-			return scoredPart{}, fmt.Errorf("score the %s rows: %w", name, err)
+			return scored{}, fmt.Errorf("score the %s rows: %w", both[i].part, err)
 		}
-		report, err := eval.NewReport(name, classes, m.Rows, outcomes, p.Config.Seed)
-		return scoredPart{name, m.Rows, outcomes, report}, err
+		both[i].rows, both[i].outcomes = m.Rows, outcomes
 	}
-	val, err := score(valPart)
-	if err != nil {
-		return scored{}, err
-	}
-	test, err := score(testPart)
-	return scored{val, test}, err
+	err := fit.Parallel(ctx, len(both), p.workers(), func(_ context.Context, i int) (err error) {
+		s := &both[i]
+		s.report, err = eval.NewReport(s.part, classes, s.rows, s.outcomes, p.Config.Seed)
+		return err
+	})
+	return scored{both[0], both[1]}, err
 }
 
 // brief is what model.json and the version's metadata say of the scores.

@@ -104,6 +104,9 @@ func (p *Pipeline) train(ctx context.Context, i int, t task, rows *sharedRows) (
 			return output{}, fmt.Errorf("make the folder of checkpoints: %w", err)
 		}
 		options.Checkpoint = filepath.Join(p.Scratch, t.recipe.Hex()+".safetensors")
+		if _, err := os.Stat(options.Checkpoint); err == nil {
+			p.reporter().Line(Train+" "+e.Name, "goes on from its checkpoint; the epochs before it are recorded again")
+		}
 	}
 	result, err := fit.Network(ctx, network, engine, dataOf(parts[trainPart]), dataOf(parts[valPart]), config, options)
 	if err != nil {
@@ -112,7 +115,7 @@ func (p *Pipeline) train(ctx context.Context, i int, t task, rows *sharedRows) (
 	}
 	p.reporter().ExperimentDone(e.Name, fmt.Sprintf("best epoch %d of %d", result.BestEpoch, result.Epochs), nil)
 
-	scores, err := p.evaluate(network, engine, parts, labels.Classes)
+	scores, err := p.evaluate(ctx, network, engine, parts, labels.Classes)
 	if err != nil {
 		return output{}, err
 	}
