@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "4544504e18d27cd7c7c11d378d2f49a0642f22801f781db3eb4106ecfa8c6d59"
+		return "01fb7b5619a27798548e6d1c5ecbf41cd4effbff50dc1d167bf017a330bd3f77"
 	case "preprocess":
-		return "0d4f247bcafb51454338b09cdb6efe77a576943bb5e8cc4502eccb86d24de0ce"
+		return "3266d6ab2693a338146fb9d230e1e54f9d48ff37e1a66104473e7acd479ee70f"
 	case "build":
 		return "966de13eb02c29967e64026bb680ee2441a8f4b2bc79fd770154d94eda5ba2f6"
 	case "train":
-		return "348a7c448c28b6e7269e91b901888dac503a3baf30e66c9dc048f780c4beb674"
+		return "362686af8a50bc994fea1f71b949fd80c41aa9d6e59e8c6549b9dfa6ae1c4935"
 	}
 	return ""
 }

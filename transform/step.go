@@ -147,27 +147,6 @@ func ParseStep(v any) (Step, error) {
 	return s, s.Check()
 }
 
-// ParseSteps reads a chain: a list of steps, or one step alone.
-func ParseSteps(v any) ([]Step, error) {
-	list, ok := v.([]any)
-	if !ok {
-		s, err := ParseStep(v)
-		if err != nil {
-			return nil, err
-		}
-		return []Step{s}, nil
-	}
-	steps := make([]Step, 0, len(list))
-	for _, item := range list {
-		s, err := ParseStep(item)
-		if err != nil {
-			return nil, err
-		}
-		steps = append(steps, s)
-	}
-	return steps, nil
-}
-
 // set stores an argument in one of the three forms that Step promises. A null
 // argument is as good as absent.
 func (s *Step) set(name string, v any) {
@@ -255,7 +234,7 @@ func (a argForm) check(step string, v any) error {
 }
 
 // Value returns the step in its shortest written form: a string, or a map of
-// one key. It is what MarshalJSON and MarshalYAML write.
+// one key. It is what MarshalJSON writes.
 func (s Step) Value() any {
 	if len(s.Args) == 0 {
 		return s.Name
@@ -283,28 +262,11 @@ func (s Step) String() string {
 // MarshalJSON writes the shortest form; keys are sorted.
 func (s Step) MarshalJSON() ([]byte, error) { return json.Marshal(s.Value()) }
 
-// MarshalYAML is for YAML encoders that look for this method.
-func (s Step) MarshalYAML() (any, error) { return s.Value(), nil }
-
 // UnmarshalJSON reads what ParseStep reads.
 func (s *Step) UnmarshalJSON(b []byte) error {
 	var v any
 	if err := json.Unmarshal(b, &v); err != nil {
 		return fmt.Errorf("read a preprocessing step: %w", err)
-	}
-	parsed, err := ParseStep(v)
-	if err != nil {
-		return err
-	}
-	*s = parsed
-	return nil
-}
-
-// UnmarshalYAML reads what ParseStep reads, for YAML decoders that look for this method.
-func (s *Step) UnmarshalYAML(decode func(any) error) error {
-	var v any
-	if err := decode(&v); err != nil {
-		return err
 	}
 	parsed, err := ParseStep(v)
 	if err != nil {

@@ -74,13 +74,6 @@ func TestStepsReadAsWritten(t *testing.T) {
 			t.Errorf("%s reads back as %s (%v)", got, again, err)
 		}
 	}
-	steps, err := ParseSteps([]any{map[string]any{"impute": "mean"}, "robust"})
-	if err != nil || len(steps) != 2 || steps[1].Name != "robust" {
-		t.Errorf("a list reads as %v (%v)", steps, err)
-	}
-	if steps, err = ParseSteps("robust"); err != nil || len(steps) != 1 {
-		t.Errorf("one step reads as %v (%v)", steps, err)
-	}
 }
 
 func TestWrongStepsAreRefusedWithTheNearestName(t *testing.T) {
