@@ -19,6 +19,9 @@ func (p *Pipeline) build(_ context.Context, t task) (output, error) {
 	if err != nil {
 		return output{}, err
 	}
+	if l := c.Model.Layers; len(l) > 0 && l[0].Residual && l[0].Units != features {
+		return output{}, c.Fault("model.layers[0].residual", fmt.Sprintf("model.layers[0] is residual, but %d units follow %d features", l[0].Units, features), "remove residual from the first layer")
+	}
 	spec := networkSpec(c.Model, features, classes)
 	if err := spec.Check(); err != nil {
 		return output{}, c.Fault("model.layers", err.Error(), "")

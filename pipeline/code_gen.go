@@ -13,9 +13,9 @@ func codeDigest(stage string) string {
 	case "preprocess":
 		return "3266d6ab2693a338146fb9d230e1e54f9d48ff37e1a66104473e7acd479ee70f"
 	case "build":
-		return "966de13eb02c29967e64026bb680ee2441a8f4b2bc79fd770154d94eda5ba2f6"
+		return "368f9f3750eb8fb51f0c1111cd910d2d9e91481b64c15c3fc26716321d220fde"
 	case "train":
-		return "362686af8a50bc994fea1f71b949fd80c41aa9d6e59e8c6549b9dfa6ae1c4935"
+		return "0e6969d8707634584acf826faed36f7a01ac184ae8bc7777457cfeffad38333c"
 	}
 	return ""
 }

@@ -268,12 +268,31 @@ func remark(c *table.Column, p table.ColumnProfile) string {
 		if p.Distinct > len(top) {
 			some += ", …"
 		}
+		if odd := notNumbers(c.Levels); odd != "" {
+			some = fmt.Sprintf("numbers but for %q: correct it, or list it in missing_values", clip(odd, 16))
+		}
 		parts = append(parts, fmt.Sprintf("%d levels: %s", p.Distinct, some))
 	}
 	if p.Missing > 0 {
 		parts = append(parts, fmt.Sprintf("%d missing", p.Missing))
 	}
 	return comment(strings.Join(parts, "; "))
+}
+
+// notNumbers returns the first level that keeps a column from being one of
+// numbers, "" where that is not the reason.
+func notNumbers(levels []string) string {
+	first, odd := "", 0
+	for _, l := range levels {
+		if _, err := strconv.ParseFloat(l, 64); err != nil {
+			first = cmp.Or(first, l)
+			odd++
+		}
+	}
+	if odd*10 > len(levels) {
+		return ""
+	}
+	return first
 }
 
 func number(x float64) string { return strconv.FormatFloat(x, 'g', 6, 64) }

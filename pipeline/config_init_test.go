@@ -71,6 +71,27 @@ func TestInitOfATableWritesTheInferredTypes(t *testing.T) {
 	}
 }
 
+func TestInitSaysWhichValueIsNoNumber(t *testing.T) {
+	tab := tiny("y")
+	odd := &table.Column{Name: "odd", Kind: table.Category}
+	for i := range 10 {
+		odd.Levels, odd.Codes = append(odd.Levels, fmt.Sprint(i)), append(odd.Codes, int32(i))
+	}
+	odd.Levels[9] = "n.a. yet"
+	tab.Columns = append(tab.Columns, odd)
+	src, err := Init(Start{Source: "d.csv", Target: "y", Ignore: []string{"a b: c", "z"}, Table: tab})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `numbers but for "n.a. yet": correct it, or list it in missing_values`; !strings.Contains(string(src), want) {
+		t.Errorf("no %s in\n%s", want, src)
+	}
+	c := parse(t, string(src))
+	if got, want := fmt.Sprintf("%q", c.Data.Ignore), `["a b: c" "z"]`; got != want {
+		t.Errorf("ignored %s, want %s", got, want)
+	}
+}
+
 func TestInitRefusesATargetThatCannotBePredicted(t *testing.T) {
 	constant := tiny("y")
 	constant.Columns[1].Levels, constant.Columns[1].Codes = []string{"a"}, make([]int32, 10)
