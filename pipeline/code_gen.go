@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "01fb7b5619a27798548e6d1c5ecbf41cd4effbff50dc1d167bf017a330bd3f77"
+		return "85fa5643efb64d2f07ed1a99cb57ed9246719408068ca4fb61dba465c1be6b33"
 	case "preprocess":
-		return "3266d6ab2693a338146fb9d230e1e54f9d48ff37e1a66104473e7acd479ee70f"
+		return "c945396253be608a6cd121d8aaca7994083efc0cff81c672ac0436ed8579da32"
 	case "build":
 		return "368f9f3750eb8fb51f0c1111cd910d2d9e91481b64c15c3fc26716321d220fde"
 	case "train":
-		return "0e6969d8707634584acf826faed36f7a01ac184ae8bc7777457cfeffad38333c"
+		return "317d8a3ad9f3b9cc8c15b68a3315c0be91b6f5136c519b5ea6c2ac7e81e5c6b5"
 	}
 	return ""
 }

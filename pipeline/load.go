@@ -143,7 +143,7 @@ func (p *Pipeline) load(ctx context.Context, digest string) (output, error) {
 	if err != nil {
 		return output{}, err
 	}
-	if err := everyClassLearned(y, parts.Train, labels.Classes); err != nil {
+	if err := p.everyClassLearned(y, parts.Train, labels.Classes); err != nil {
 		return output{}, err
 	}
 	features := len(t.Columns) - len(p.notFeatures(t))
@@ -255,17 +255,18 @@ func groupsOf(c *table.Column) []int32 {
 
 // everyClassLearned reports a class that no training row has: the network
 // could never predict it, and its scores would blame the network.
-func everyClassLearned(y []int32, train []int, classes []string) error {
+func (p *Pipeline) everyClassLearned(y []int32, train []int, classes []string) error {
 	counts := make([]int, len(classes))
 	for _, row := range train {
 		counts[y[row]]++
 	}
 	for class, n := range counts {
 		if n == 0 {
-			return &solera.InputError{
-				Op: Load, Msg: fmt.Sprintf("no training row is of class %q", classes[class]),
-				Hint: "set split.stratify: true, choose another seed, or drop the class",
+			hint := "set split.stratify: true, choose another seed, or drop the class"
+			if p.Config.Data.Split.Time != "" {
+				hint = "give split.train a larger share, or drop the class: the oldest rows do not have it"
 			}
+			return p.Config.Fault("data.split", fmt.Sprintf("no training row is of class %q", classes[class]), hint)
 		}
 	}
 	return nil

@@ -77,6 +77,9 @@ func (a *app) predict(ctx context.Context, ref, file string) error {
 		if errors.As(err, &in) && in.File == "" {
 			named := *in
 			named.Op, named.File = "predict", file
+			if file == "-" {
+				named.File = "stdin"
+			}
 			return &named
 		}
 		return err
