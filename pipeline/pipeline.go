@@ -91,6 +91,7 @@ type task struct {
 	run    *tracking.Run
 	inputs inputs
 	recipe solera.Digest
+	cores  int // for this job; cannot change a byte
 }
 
 // inputs are the versions that a job reads, by artifact name.
@@ -173,32 +174,45 @@ func (p *Pipeline) jobs(ctx context.Context, stage string) ([]job, error) {
 	panic("pipeline: unknown stage " + stage)
 }
 
-// runJobs runs the jobs of one stage, several at once if there are several:
-// one training per core is the fastest way to use the cores. The first error
-// in the order of jobs is returned, after all of them ended.
+// runJobs answers the jobs of one stage from the store and runs the others,
+// side by side if there are several: one training per core is the fastest way
+// to use the cores, and cores that would be idle help inside one. The first
+// error in the order of jobs is returned, after all of them ended.
 func (p *Pipeline) runJobs(ctx context.Context, jobs []job, res *Result) (state string, err error) {
-	var (
-		wg     sync.WaitGroup
-		slots  = make(chan struct{}, max(1, p.workers()))
-		made   = make([]Made, len(jobs))
-		errs   = make([]error, len(jobs))
-		cached = make([]bool, len(jobs))
-	)
-	for i := range jobs {
+	made, errs := make([]Made, len(jobs)), make([]error, len(jobs))
+	var due []order
+	for i, j := range jobs {
+		o, err := p.order(ctx, j)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		if o.answer != nil {
+			made[i] = madeOf(*o.answer, false)
+			p.reporter().StageCached(j.title(), fmt.Sprintf("%s is up to date", o.answer.Name()))
+			continue
+		}
+		o.index = i
+		due = append(due, o)
+	}
+	var running sync.WaitGroup
+	slots := make(chan struct{}, p.workers())
+	for _, o := range due {
 		slots <- struct{}{}
-		wg.Go(func() {
+		running.Go(func() {
 			defer func() { <-slots }()
-			made[i], cached[i], errs[i] = p.runJob(ctx, jobs[i])
+			v, isNew, err := p.execute(ctx, o, max(1, p.workers()/len(due)))
+			made[o.index], errs[o.index] = madeOf(v, isNew), err
 		})
 	}
-	wg.Wait()
+	running.Wait()
 	state = Cached
+	if len(due) > 0 {
+		state = Ran
+	}
 	for i := range jobs {
 		if errs[i] == nil {
 			res.Artifacts = append(res.Artifacts, made[i])
-			if !cached[i] {
-				state = Ran
-			}
 		}
 	}
 	for _, err := range errs {
@@ -209,43 +223,47 @@ func (p *Pipeline) runJobs(ctx context.Context, jobs []job, res *Result) (state 
 	return state, nil
 }
 
-// runJob answers the job from the store, or runs it.
-func (p *Pipeline) runJob(ctx context.Context, j job) (made Made, cached bool, err error) {
+// An order is a job with the inputs that it is to have.
+type order struct {
+	job
+	index  int // among the jobs of the stage
+	recipe Recipe
+	spec   tracking.RunSpec
+	answer *solera.Version // what the store has already, nil if the job is to run
+}
+
+// order fixes the inputs of a job and asks the store for its answer.
+func (p *Pipeline) order(ctx context.Context, j job) (order, error) {
 	if err := ctx.Err(); err != nil {
-		return Made{}, false, j.failed(ctx, err)
+		return order{}, j.failed(ctx, err)
 	}
 	ins, err := p.inputsOf(ctx, j)
 	if err != nil {
-		return Made{}, false, err
+		return order{}, err
 	}
 	recipe := j.recipe(ins.byName())
-	spec := tracking.RunSpec{
+	o := order{job: j, recipe: recipe, spec: tracking.RunSpec{
 		Stage: j.stage, Experiment: j.experiment,
 		Params: recipe.Params, Recipe: recipe.Digest(), Code: codeOf(j.stage),
-	}
-	hit, err := p.Tracker.Reuse(ctx, spec, ins.versions(j.inputs)...)
+	}}
+	hit, err := p.Tracker.Reuse(ctx, o.spec, ins.versions(j.inputs)...)
 	if err != nil {
-		return Made{}, false, j.failed(ctx, err)
+		return order{}, j.failed(ctx, err)
 	}
 	if hit != nil {
 		v, ok := hit.Output(j.output)
 		if !ok {
-			return Made{}, false, fmt.Errorf("%s: run %s has this recipe but did not make %s: %w", j.title(), hit.Run.ID, j.output, solera.ErrCorrupt)
+			return order{}, fmt.Errorf("%s: run %s has this recipe but did not make %s: %w", j.title(), hit.Run.ID, j.output, solera.ErrCorrupt)
 		}
-		p.reporter().StageCached(j.title(), fmt.Sprintf("%s is up to date", v.Name()))
-		return madeOf(v, false), true, nil
+		o.answer = &v
 	}
-	v, isNew, err := p.execute(ctx, j, spec, recipe)
-	if err != nil {
-		return Made{}, false, err
-	}
-	return madeOf(v, isNew), false, nil
+	return o, nil
 }
 
-// execute runs the job as a recorded run.
-func (p *Pipeline) execute(ctx context.Context, j job, spec tracking.RunSpec, recipe Recipe) (v solera.Version, isNew bool, err error) {
+// execute runs the job as a recorded run, on so many cores.
+func (p *Pipeline) execute(ctx context.Context, j order, cores int) (v solera.Version, isNew bool, err error) {
 	p.reporter().StageStarted(j.title())
-	run, err := p.Tracker.Start(ctx, spec)
+	run, err := p.Tracker.Start(ctx, j.spec)
 	if err != nil {
 		return v, false, j.failed(ctx, err)
 	}
@@ -263,13 +281,13 @@ func (p *Pipeline) execute(ctx context.Context, j job, spec tracking.RunSpec, re
 	ins := inputs{}
 	for _, name := range j.inputs {
 		// By number: latest may have moved since the recipe was made.
-		snapshot, err := run.Use(ctx, recipe.uses[name])
+		snapshot, err := run.Use(ctx, j.recipe.uses[name])
 		if err != nil {
 			return v, false, j.failed(ctx, err)
 		}
 		ins[name] = snapshot
 	}
-	out, err := j.work(ctx, task{run, ins, spec.Recipe})
+	out, err := j.work(ctx, task{run, ins, j.spec.Recipe, cores})
 	summary = out.summary
 	if err == nil {
 		v, isNew, err = run.Commit(ctx, out.draft)

@@ -82,9 +82,7 @@ func (p *Pipeline) train(ctx context.Context, i int, t task, rows *sharedRows) (
 			Hint: "build the network anew with: solera build",
 		}
 	}
-	// Trainings run side by side, one per core; only cores that would be idle
-	// help inside one.
-	engine, err := p.engine(max(1, p.workers()/len(c.Experiments)))
+	engine, err := p.engine(t.cores)
 	if err != nil {
 		return output{}, err
 	}
