@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "85fa5643efb64d2f07ed1a99cb57ed9246719408068ca4fb61dba465c1be6b33"
+		return "e8c073bb08078444bc406f2a1b5a80b769f5235f8c995bce41e2a8d3c3049f94"
 	case "preprocess":
-		return "c945396253be608a6cd121d8aaca7994083efc0cff81c672ac0436ed8579da32"
+		return "b234246964f5cd187ef76ac6d7ee1cab5fe69bcef6163651b7b6d36dd447c91c"
 	case "build":
 		return "368f9f3750eb8fb51f0c1111cd910d2d9e91481b64c15c3fc26716321d220fde"
 	case "train":
-		return "317d8a3ad9f3b9cc8c15b68a3315c0be91b6f5136c519b5ea6c2ac7e81e5c6b5"
+		return "9aeee4cc09c869df39d73b62fc706e0399a11a436408ecd7d5df3596ce896fbf"
 	}
 	return ""
 }

@@ -296,7 +296,7 @@ func countsOf(classes []string, counts []int) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "%s %d", class, counts[i])
+		fmt.Fprintf(&b, "%s %d", clip(comment(class), 32), counts[i])
 	}
 	return b.String()
 }
