@@ -104,8 +104,11 @@ func (s *saver) due() bool {
 	return s.calls%16 == 0 && time.Since(s.last) >= s.every
 }
 
+// dueAfterEpoch says, at the end of an epoch, whether it is time to save. The
+// first is always kept: a training that diverges within a second must leave a
+// state to look at, too.
 func (s *saver) dueAfterEpoch() bool {
-	return s.on && (s.every < 0 || time.Since(s.last) >= s.every)
+	return s.on && (!s.saved || s.every < 0 || time.Since(s.last) >= s.every)
 }
 
 // wrote notes a save that took so long. The next one is at least 20 times as

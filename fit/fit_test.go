@@ -373,6 +373,11 @@ func TestADivergingTrainingSaysWhereAndKeepsItsCheckpoint(t *testing.T) {
 		if loss, _ := nn.NewEvaluator(n, e, 0).Loss(val.X, val.Y, c.Loss); loss != r.Best().ValLoss {
 			t.Errorf("the network has loss %v, want that of its best epoch, %v", loss, r.Best().ValLoss)
 		}
+		// At the usual interval the first epoch is kept, however short it was.
+		_, err = Network(context.Background(), network(t, withNorm), e, train, val, c, Options{Checkpoint: file + "2"})
+		if _, serr := os.Stat(file + "2"); serr != nil || !strings.Contains(err.Error(), file+"2") {
+			t.Errorf("no checkpoint of the first epoch: %v, %v", serr, err)
+		}
 		// The checkpoint is that of the last epoch that ended, and can be read.
 		_, err = Network(&countdown{context.Background(), 0}, network(t, withNorm), e, train, val, c, Options{Checkpoint: file, Resume: true})
 		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), fmt.Sprintf("in epoch %d ", r.Epochs+1)) {

@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "e8c073bb08078444bc406f2a1b5a80b769f5235f8c995bce41e2a8d3c3049f94"
+		return "cecbf84e8c0a2f1c64b2240004bccdd05ad6d483b6260bb5df1cbd166842b83a"
 	case "preprocess":
-		return "b234246964f5cd187ef76ac6d7ee1cab5fe69bcef6163651b7b6d36dd447c91c"
+		return "9df69540c81800020af16e62f83576812f08470b54d42ddb75afcc9cfacd545b"
 	case "build":
 		return "368f9f3750eb8fb51f0c1111cd910d2d9e91481b64c15c3fc26716321d220fde"
 	case "train":
-		return "9aeee4cc09c869df39d73b62fc706e0399a11a436408ecd7d5df3596ce896fbf"
+		return "8cb7ff90a32a39ad5316c9dd3659454e82bcd006f0380b50de33144ea2649e11"
 	}
 	return ""
 }

@@ -164,7 +164,9 @@ func (p *Pipeline) load(ctx context.Context, digest string) (output, error) {
 		return output{}, c.Fault("data.source", c.Data.Source+" changed while it was read", "run again when nothing writes to it")
 	}
 
-	schema, err := indented(t.Schema(c.Data.Target))
+	described := t.Schema(c.Data.Target)
+	described.MissingValues = c.Data.MissingValues
+	schema, err := indented(described)
 	if err != nil {
 		return output{}, err
 	}

@@ -151,6 +151,9 @@ func top(levels []string, counts []int) []LevelCount {
 type Schema struct {
 	Columns []ColumnSchema `json:"columns"`
 	Target  string         `json:"target,omitempty"`
+	// MissingValues are texts that mean "no value" in these columns, beside
+	// those of DefaultMissing.
+	MissingValues []string `json:"missing_values,omitempty"`
 }
 
 // A ColumnSchema is the name and type of one column.
@@ -175,6 +178,10 @@ func (t *Table) Schema(target string) Schema {
 	}
 	return s
 }
+
+// Missing returns all texts that mean "no value", the form that
+// Options.MissingValues takes.
+func (s Schema) Missing() []string { return append(DefaultMissing(), s.MissingValues...) }
 
 // Types returns the kinds by name, the form that Options.Types takes.
 func (s Schema) Types() map[string]Kind {

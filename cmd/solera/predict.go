@@ -57,7 +57,17 @@ func (a *app) predict(ctx context.Context, ref, file string) error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", snapshot.Name(), err)
 	}
-	t, err := a.readRows(ctx, file, table.Options{Types: m.Types(), MissingValues: cfg.TableOptions().MissingValues})
+	// What means "no value" is the model's and not today's solera.yaml's: -999
+	// read as a number would be predicted from.
+	var schema table.Schema
+	content, err := snapshot.ReadFile("schema.json")
+	if err == nil {
+		err = json.Unmarshal(content, &schema)
+	}
+	if err != nil {
+		return fmt.Errorf("open %s: schema.json: %w", snapshot.Name(), err)
+	}
+	t, err := a.readRows(ctx, file, table.Options{Types: m.Types(), MissingValues: schema.Missing()})
 	if err != nil {
 		return err
 	}
