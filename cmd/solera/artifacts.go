@@ -92,7 +92,7 @@ func artifactOf(v solera.Version) artifactJSON {
 // printVersions shows versions as a table, with their files if files is set.
 func (a *app) printVersions(versions []solera.Version, files bool) error {
 	if len(versions) == 0 {
-		return a.printf("No artifacts yet. Make them with: solera %srun\n", a.flagsForNext())
+		return a.printf("No artifacts yet. Make them with: %s run\n", a.self())
 	}
 	var rows [][]string
 	for _, v := range versions {

@@ -76,20 +76,21 @@ func (a *app) init(ctx context.Context, what, target string, ignore []string, fo
 		return err
 	}
 	if strings.HasPrefix(start.Source, "sample:") {
-		return a.printf("%s\nNext: solera %srun\n", start.Title, a.flagsForNext())
+		return a.printf("%s\nNext: %s run\n", start.Title, a.self())
 	}
-	return a.printf("Look at the types and the ignored columns in it. Next: solera %srun\n", a.flagsForNext())
+	return a.printf("Look at the types and the ignored columns in it. Next: %s run\n", a.self())
 }
 
-// flagsForNext repeats -C in commands that are shown to be typed.
-func (a *app) flagsForNext() string {
+// self is how a command that is shown to be typed begins: the program and -C
+// as they were typed.
+func (a *app) self() string {
 	if a.dir == "" {
-		return ""
+		return a.name
 	}
 	if strings.ContainsAny(a.dir, " '\"$\\") {
-		return fmt.Sprintf("-C %q ", a.dir)
+		return fmt.Sprintf("%s -C %q", a.name, a.dir)
 	}
-	return "-C " + a.dir + " "
+	return a.name + " -C " + a.dir
 }
 
 // start reads the table that the project begins with.

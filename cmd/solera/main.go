@@ -27,7 +27,7 @@ func main() {
 		// table of 3 GB lets the heap grow to 6 before anything is collected.
 		debug.SetGCPercent(40)
 	}
-	os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+	os.Exit(Main(os.Args, os.Stdin, os.Stdout, os.Stderr, os.Getenv))
 }
 
 // Exit codes. They are part of the contract with scripts.
@@ -37,10 +37,14 @@ const (
 	exitUsage  = 2
 )
 
-// Main runs one command line and returns its exit code. It is the whole
+// Main runs one command line, the name of the program first, and returns its exit code. It is the whole
 // program but for the process around it, so that tests can call it.
-func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) (code int) {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+func Main(argv []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) (code int) {
+	args := argv[1:]
+	a := &app{name: "solera", stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+	if strings.ContainsRune(argv[0], filepath.Separator) {
+		a.name = argv[0] // not on the path: commands to type next are shown as this one was typed
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			a.report(fmt.Errorf("a defect in Solera %s: %v: please report it at %s with the command that you typed", version, r, issuesURL))
@@ -94,6 +98,7 @@ func wantsJSON(args []string) bool {
 
 // An app is one invocation: its streams, environment and global flags.
 type app struct {
+	name           string // of the program, as it was typed
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) string

@@ -19,7 +19,7 @@ import (
 // testApp returns an app that writes into a buffer and has this environment.
 func testApp(env map[string]string) (*app, *bytes.Buffer) {
 	var out bytes.Buffer
-	return &app{stdout: &out, stderr: &out, env: func(k string) string { return env[k] }}, &out
+	return &app{name: "solera", stdout: &out, stderr: &out, env: func(k string) string { return env[k] }}, &out
 }
 
 func TestPercentShowsNoMoreThanTheRowsCanTell(t *testing.T) {
@@ -147,15 +147,15 @@ func TestErrorsForPeopleAreOneSentenceWithoutControlCharacters(t *testing.T) {
 func TestNoPanicReachesAUser(t *testing.T) {
 	var errs bytes.Buffer
 	env := func(string) string { panic("boom") }
-	if code := Main([]string{"-C", t.TempDir(), "artifacts"}, nil, &errs, &errs, func(string) string { return "" }); code != exitFailed {
+	if code := Main([]string{"solera", "-C", t.TempDir(), "artifacts"}, nil, &errs, &errs, func(string) string { return "" }); code != exitFailed {
 		t.Errorf("exit code %d without a file", code)
 	}
 	dir := t.TempDir()
-	if code := Main([]string{"-C", dir, "init", "wine"}, nil, &errs, &errs, func(string) string { return "" }); code != exitDone {
+	if code := Main([]string{"solera", "-C", dir, "init", "wine"}, nil, &errs, &errs, func(string) string { return "" }); code != exitDone {
 		t.Fatalf("exit code %d: %s", code, errs.String())
 	}
 	errs.Reset()
-	if code := Main([]string{"-C", dir, "run"}, nil, &errs, &errs, env); code != exitFailed {
+	if code := Main([]string{"solera", "-C", dir, "run"}, nil, &errs, &errs, env); code != exitFailed {
 		t.Errorf("exit code %d after a panic", code)
 	}
 	if got := errs.String(); !strings.Contains(got, "a defect in Solera") || !strings.Contains(got, "boom") || !strings.Contains(got, issuesURL) || strings.Contains(got, "goroutine") {

@@ -92,7 +92,7 @@ func (a *app) showResult(ctx context.Context, cfg *pipeline.Config, w *workspace
 		return err
 	}
 	if len(res.Experiments) == 0 {
-		return a.printf("\nNext: solera %s%s\n", a.flagsForNext(), nextStage(res))
+		return a.printf("\nNext: %s %s\n", a.self(), nextStage(res))
 	}
 	if err := a.printf("\n"); err != nil {
 		return err
@@ -123,11 +123,10 @@ func (a *app) showResult(ctx context.Context, cfg *pipeline.Config, w *workspace
 		return err
 	}
 	// What to type next, commands in one column and what they do in the other.
-	solera := "solera " + a.flagsForNext()
 	next := [][2]string{
-		{solera + "predict " + name + " FILE", "classes and probabilities of new rows"},
-		{solera + "artifacts " + name + ":latest", "its weights, report and history"},
-		{solera + "run", "after a change: only what it concerns"},
+		{a.self() + " predict " + name + " FILE", "classes of new rows"},
+		{a.self() + " artifacts " + name + ":latest", "its files"},
+		{a.self() + " run", "after a change"},
 	}
 	width := 0
 	for _, n := range next {

@@ -95,7 +95,7 @@ func (a *app) showStatus(status []pipeline.StageStatus) error {
 	if stale == 0 {
 		return a.printf("\nEverything is up to date.\n")
 	}
-	return a.printf("\nNext: solera %srun\n", a.flagsForNext())
+	return a.printf("\nNext: %s run\n", a.self())
 }
 
 // changeText reads "params.train.learning_rate: 0.001 → 0.002".

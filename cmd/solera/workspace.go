@@ -92,7 +92,7 @@ func (a *app) open(ctx context.Context, project string, create bool) (*workspace
 			return nil, &solera.InputError{Op: "make store " + folder, File: folder, Err: err}
 		}
 	} else if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-		return nil, &solera.InputError{File: folder, Msg: "no store here yet", Hint: "solera " + a.flagsForNext() + "run makes it", Err: solera.ErrNotFound}
+		return nil, &solera.InputError{File: folder, Msg: "no store here yet", Hint: a.self() + " run makes it", Err: solera.ErrNotFound}
 	}
 	db, err := store.OpenSQLite(ctx, file)
 	if err != nil {
@@ -116,7 +116,7 @@ func (a *app) absent(err error, ref string) error {
 		return err
 	}
 	return &solera.InputError{
-		Msg: ref + " is not in the store", Hint: "solera " + a.flagsForNext() + "artifacts lists what is there", Err: err,
+		Msg: ref + " is not in the store", Hint: a.self() + " artifacts lists what is there", Err: err,
 	}
 }
 
