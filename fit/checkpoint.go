@@ -214,7 +214,8 @@ func (c *comparing) Write(b []byte) (int, error) {
 // writeAtomically leaves at path either what was there or all that write writes,
 // whenever the machine stops.
 func writeAtomically(path string, write func(io.Writer) error) (err error) {
-	f, err := os.Create(path + ".tmp")
+	// A name of its own: another process may be at the same training.
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp*")
 	if err != nil {
 		return err
 	}

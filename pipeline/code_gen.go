@@ -15,7 +15,7 @@ func codeDigest(stage string) string {
 	case "build":
 		return "368f9f3750eb8fb51f0c1111cd910d2d9e91481b64c15c3fc26716321d220fde"
 	case "train":
-		return "8cb7ff90a32a39ad5316c9dd3659454e82bcd006f0380b50de33144ea2649e11"
+		return "e93d510dc89cbc4fc5b575a6de1caca5e826620519eb748b9974d4e760798381"
 	}
 	return ""
 }

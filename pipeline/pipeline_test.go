@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -396,6 +397,25 @@ func TestTwoPipelinesOnOneStoreAgree(t *testing.T) {
 		if a.Digest != b.Digest || a.Version != "v0" || b.Version != "v0" {
 			t.Errorf("got %+v and %+v, want v0 with one digest", a, b)
 		}
+	}
+}
+
+func TestOldHalvesOfCheckpointsAreSwept(t *testing.T) {
+	dir := t.TempDir()
+	for name, age := range map[string]time.Duration{"a.safetensors": 48, "b.safetensors.tmp1": 2, "c.safetensors.tmp2": 0} {
+		name = filepath.Join(dir, name)
+		then := time.Now().Add(-age * time.Hour)
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(name, then, then); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sweep(dir)
+	left, _ := filepath.Glob(filepath.Join(dir, "*"))
+	if len(left) != 2 || !strings.HasSuffix(left[0], "a.safetensors") || !strings.HasSuffix(left[1], ".tmp2") {
+		t.Errorf("left are %v, want the checkpoint and what may be being written", left)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/fit"
@@ -101,6 +102,7 @@ func (p *Pipeline) train(ctx context.Context, i int, t task, rows *sharedRows) (
 		if err := os.MkdirAll(p.Scratch, 0o755); err != nil {
 			return output{}, fmt.Errorf("make the folder of checkpoints: %w", err)
 		}
+		sweep(p.Scratch)
 		options.Checkpoint = filepath.Join(p.Scratch, t.recipe.Hex()+".safetensors")
 		if _, err := os.Stat(options.Checkpoint); err == nil {
 			p.reporter().Line(Train+" "+e.Name, "goes on from its checkpoint; the epochs before it are recorded again")
@@ -156,6 +158,17 @@ func (p *Pipeline) train(ctx context.Context, i int, t task, rows *sharedRows) (
 			}
 		},
 	}, nil
+}
+
+// sweep removes the half-written checkpoints of processes that were killed. Those
+// of the last hour may belong to one that is writing.
+func sweep(dir string) {
+	left, _ := filepath.Glob(filepath.Join(dir, "*.tmp*"))
+	for _, name := range left {
+		if info, err := os.Stat(name); err == nil && time.Since(info.ModTime()) > time.Hour {
+			os.Remove(name)
+		}
+	}
 }
 
 func dataOf(m table.Matrix) fit.Data { return fit.Data{X: m.X, Y: m.Y} }
