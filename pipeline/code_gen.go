@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "cecbf84e8c0a2f1c64b2240004bccdd05ad6d483b6260bb5df1cbd166842b83a"
+		return "799ab0712b416e0faae932d7c827c17403e0575004c88ab8ff8be8a8adb8c8a1"
 	case "preprocess":
-		return "9df69540c81800020af16e62f83576812f08470b54d42ddb75afcc9cfacd545b"
+		return "21a452ff89ee1301db6671858882d872702fef20ae154472b7ef53358168906d"
 	case "build":
 		return "368f9f3750eb8fb51f0c1111cd910d2d9e91481b64c15c3fc26716321d220fde"
 	case "train":
-		return "e93d510dc89cbc4fc5b575a6de1caca5e826620519eb748b9974d4e760798381"
+		return "aad9912eb298a5211a9ca29fe14b1dba5b034656e1e6cb31aa6250dc6c671060"
 	}
 	return ""
 }

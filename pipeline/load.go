@@ -102,6 +102,9 @@ func (p *Pipeline) source(ctx context.Context) (*table.Table, solera.Fields, err
 				return nil, nil, c.Fault("data.types", fmt.Sprintf("column %q of the sample is of kind %s", column, have.Kind), "remove it from types")
 			}
 		}
+		for _, line := range []string{s.Title, "from " + s.Source, "licence " + s.Licence} {
+			p.reporter().Line(Load, line)
+		}
 		about := solera.Fields{"source": "sample:" + name, "title": s.Title, "origin": s.Source, "licence": s.Licence}
 		return s.Table.Without(c.Data.Ignore...), about, nil
 	}
