@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "799ab0712b416e0faae932d7c827c17403e0575004c88ab8ff8be8a8adb8c8a1"
+		return "5fa46ec44147020e1a549f7ef2d2e7b4108fb99f3d7fffc7c2a7a408b10b9d0d"
 	case "preprocess":
-		return "21a452ff89ee1301db6671858882d872702fef20ae154472b7ef53358168906d"
+		return "86195d7081a541325e9216d9f58f8d3dc135f1f08520599c6f254fbcd00097bc"
 	case "build":
 		return "368f9f3750eb8fb51f0c1111cd910d2d9e91481b64c15c3fc26716321d220fde"
 	case "train":
-		return "aad9912eb298a5211a9ca29fe14b1dba5b034656e1e6cb31aa6250dc6c671060"
+		return "1bbcc9911c99ee98e106fa146aadeee8c9a1868e302291be96475a18655e27e2"
 	}
 	return ""
 }

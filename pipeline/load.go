@@ -149,6 +149,19 @@ func (p *Pipeline) load(ctx context.Context, digest string) (output, error) {
 	if err := p.everyClassLearned(y, parts.Train, labels.Classes); err != nil {
 		return output{}, err
 	}
+	// In a run that goes on to train, what the data says of the training is said
+	// now, before anything is stored, and not by the last stage.
+	for i := range c.Experiments {
+		if !p.trains {
+			break
+		}
+		if err := p.fits(i, len(parts.Train)); err != nil {
+			return output{}, err
+		}
+		if _, err := p.classWeights(i, labels.Classes, y); err != nil {
+			return output{}, err
+		}
+	}
 	features := len(t.Columns) - len(p.notFeatures(t))
 	if features == 0 {
 		return output{}, c.Fault("data.ignore", "no column is left to learn from", "keep at least one feature beside the target")

@@ -48,6 +48,8 @@ type Pipeline struct {
 	Kernel   string   // kernel set of package tensor; "" = the best this CPU has. Cannot change a byte
 	Workers  int      // cores to use; 0 = GOMAXPROCS. Cannot change a byte
 	Scratch  string   // folder of checkpoints; "" = none are kept, and an interrupted training starts anew
+
+	trains bool // the run under way goes on to train
 }
 
 // A StageResult says what became of one stage. State is Ran if any of its runs
@@ -128,6 +130,7 @@ func (p *Pipeline) Run(ctx context.Context, stages ...string) (*Result, error) {
 		return len(stages) == 0 || slices.Contains(stages, stage) ||
 			stage == Train && slices.Contains(stages, "evaluate")
 	}
+	p.trains = chosen(Train)
 	for _, stage := range Stages() {
 		if !chosen(stage) {
 			continue

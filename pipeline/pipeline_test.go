@@ -328,6 +328,9 @@ func TestClassWeightsOfUnknownClassesAreRefused(t *testing.T) {
 	if !errors.As(err, &bad) || bad.Line != 5 || !strings.Contains(bad.Hint, "setosa") {
 		t.Errorf("got %v, want an error of line 5 that lists the classes", err)
 	}
+	if made, err := p.Tracker.Artifacts(t.Context()); err != nil || len(made) != 0 {
+		t.Errorf("the store has %v (%v), want it as it was", made, err)
+	}
 }
 
 func TestAZeroIsNotTakenForADefault(t *testing.T) {

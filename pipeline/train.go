@@ -88,9 +88,8 @@ func (p *Pipeline) train(ctx context.Context, i int, t task, rows *sharedRows) (
 		return output{}, err
 	}
 	defer engine.Close()
-	if n := parts[trainPart].X.Rows; e.BatchSize > n {
-		return output{}, c.Fault(fmt.Sprintf("experiments[%d].batch_size", i),
-			fmt.Sprintf("batch_size %d is larger than the %d training rows", e.BatchSize, n), fmt.Sprintf("set batch_size to %d or less", n))
+	if err := p.fits(i, parts[trainPart].X.Rows); err != nil {
+		return output{}, err
 	}
 	config, err := p.fitConfig(i, labels.Classes, parts[trainPart].Y)
 	if err != nil {
@@ -201,6 +200,16 @@ func (p *Pipeline) fitConfig(i int, classes []string, y []int32) (fit.Config, er
 	weights, err := p.classWeights(i, classes, y)
 	config.Loss.ClassWeights = weights
 	return config, err
+}
+
+// fits reports a batch of experiment i that is larger than the training rows.
+func (p *Pipeline) fits(i, rows int) error {
+	size := p.Config.Experiments[i].BatchSize
+	if size <= rows {
+		return nil
+	}
+	return p.Config.Fault(fmt.Sprintf("experiments[%d].batch_size", i),
+		fmt.Sprintf("batch_size %d is larger than the %d training rows", size, rows), fmt.Sprintf("set batch_size to %d or less", rows))
 }
 
 // classWeights returns a weight per class, or nil when all weigh the same.
