@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "5fa46ec44147020e1a549f7ef2d2e7b4108fb99f3d7fffc7c2a7a408b10b9d0d"
+		return "9f47d9cd82dbcbae6c16ac63f69d2f5e1983f6ada453cdd87b661f8c73b8edf3"
 	case "preprocess":
-		return "86195d7081a541325e9216d9f58f8d3dc135f1f08520599c6f254fbcd00097bc"
+		return "dd8126d3c80fef52700285fe14912c84cab39ed4dcfce4bad63a539126dcb740"
 	case "build":
 		return "368f9f3750eb8fb51f0c1111cd910d2d9e91481b64c15c3fc26716321d220fde"
 	case "train":
-		return "1bbcc9911c99ee98e106fa146aadeee8c9a1868e302291be96475a18655e27e2"
+		return "80390b2e9fb7c25ba84ca604e183b68398fc58d57a1abf6de0f681699dc7d1d8"
 	}
 	return ""
 }

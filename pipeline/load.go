@@ -124,7 +124,8 @@ func (p *Pipeline) load(ctx context.Context, digest string) (output, error) {
 	if err != nil {
 		return output{}, err
 	}
-	for key, column := range map[string]string{"data.target": c.Data.Target, "data.split.group": c.Data.Split.Group, "data.split.time": c.Data.Split.Time} {
+	for _, named := range [][2]string{{"data.target", c.Data.Target}, {"data.split.group", c.Data.Split.Group}, {"data.split.time", c.Data.Split.Time}} {
+		key, column := named[0], named[1]
 		if column != "" && t.Column(column) == nil {
 			return output{}, c.Fault(key, fmt.Sprintf("%s has no column %q", c.Data.Source, column), "its columns are "+list(t.Names(), 12))
 		}
