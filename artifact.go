@@ -36,7 +36,7 @@ func (id VersionID) Name() string { return id.Artifact + ":v" + strconv.Itoa(id.
 func (id VersionID) String() string { return id.Ref().String() }
 
 // A Version is one immutable snapshot of an artifact. Versions count from 0
-// without a gap. Only Aliases change after the commit.
+// without a gap. Content, number and run never change after the commit.
 type Version struct {
 	Project  string   `json:"project"`
 	Artifact string   `json:"name"`
@@ -49,6 +49,12 @@ type Version struct {
 	Aliases  []string `json:"aliases"` // sorted; Latest among them for the newest version
 	Run      RunID    `json:"run"`     // that made it
 	Created  Micros   `json:"created"`
+	// What follows is about the version and not part of its content. It may
+	// change, and every change is in the audit log.
+	Tags        []string `json:"tags"` // sorted, without repeats
+	Description string   `json:"description"`
+	Expires     Micros   `json:"expires"`           // gc may delete it from then on; 0 = never
+	Deleted     Micros   `json:"deleted,omitempty"` // its bytes are given up; the record stays, for the lineage. 0 = not
 }
 
 // An Entry is one file of a version.
@@ -56,6 +62,10 @@ type Entry struct {
 	Path   string `json:"path"` // see CheckPath
 	Digest Digest `json:"digest"`
 	Size   int64  `json:"size"` // bytes
+	// Ref is where the bytes of an external file are: a file://, s3:// or
+	// https:// URL without credentials. They are not in the blob store. "" = a
+	// blob.
+	Ref string `json:"ref,omitempty"`
 }
 
 // ID returns the version's address.
@@ -80,7 +90,9 @@ type VersionQuery struct {
 	Artifact string
 	Digest   Digest
 	Run      RunID
+	Tag      string
 	Files    bool // also fill Version.Files
+	Deleted  bool // deleted versions too
 	Limit    int  // 0 = all
 }
 
@@ -113,7 +125,7 @@ func CheckFiles(files []Entry) error {
 
 // ContentDigest returns the digest of a version: SHA-256 over the canonical
 // JSON {"files":[{"digest","path","size"}…],"metadata":{…},"type":…}, files
-// sorted by path, no space between tokens. It depends on content alone: not on
+// sorted by path, no space between tokens; an external file has "ref" too. It depends on content alone: not on
 // the artifact's name, the version's number, the run, the time or the host.
 // Whatever may differ between two makings of the same thing (durations, paths,
 // hosts) therefore belongs to the run and not into metadata.
@@ -124,7 +136,11 @@ func ContentDigest(typ string, metadata Fields, files []Entry) (Digest, error) {
 	sorted := slices.SortedFunc(slices.Values(files), func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
 	manifest := make([]any, len(sorted))
 	for i, e := range sorted {
-		manifest[i] = Fields{"path": e.Path, "digest": e.Digest.String(), "size": e.Size}
+		entry := Fields{"path": e.Path, "digest": e.Digest.String(), "size": e.Size}
+		if e.Ref != "" {
+			entry["ref"] = e.Ref
+		}
+		manifest[i] = entry
 	}
 	content, err := Fields{"type": typ, "metadata": metadata, "files": manifest}.MarshalJSON()
 	if err != nil {
@@ -159,4 +175,56 @@ type EdgeQuery struct {
 	Run     RunID
 	Version VersionID // zero = any
 	Kind    EdgeKind
+}
+
+// An AuditEntry is one change of the store: who did what to what, and when.
+// Entries are numbered without a gap. Hash is the SHA-256 of the entry's
+// canonical JSON without "hash", preceded by the Hash of the entry before it,
+// so that none can be altered or removed unnoticed.
+type AuditEntry struct {
+	N       int64  `json:"n"`
+	Time    Micros `json:"time"` // by the clock of the database
+	Actor   string `json:"actor"`
+	Action  string `json:"action"`  // "run.create", "version.create", "alias.set", "blob.delete" …
+	Subject string `json:"subject"` // run ID, version ("project/wine-raw:v0"), digest …
+	Before  Fields `json:"before"`  // the fields that changed, as they were; empty for something new
+	After   Fields `json:"after"`   // and as they are; empty for something deleted
+	Hash    Digest `json:"hash"`
+}
+
+// AuditQuery chooses entries of the audit log, the oldest first; zero fields do
+// not restrict.
+type AuditQuery struct {
+	After   int64 // only entries with a larger N
+	Actor   string
+	Action  string // "run." chooses every action that begins so
+	Subject string
+	From    Micros // ≤ Time
+	To      Micros // ≥ Time
+	Newest  bool   // the newest first
+	Limit   int
+}
+
+// A SigningKey is a public key that has signed versions of this store.
+type SigningKey struct {
+	ID      string `json:"id"`     // SHA-256 of the public key, in hexadecimal
+	Public  string `json:"public"` // PEM, PKIX
+	Owner   string `json:"owner"`  // user@host that brought it
+	Created Micros `json:"created"`
+}
+
+// A Deletion is the journal's line of a blob that is being deleted, or was.
+type Deletion struct {
+	Digest  Digest `json:"digest"`
+	Size    int64  `json:"size"`
+	Planned Micros `json:"planned"`
+	Done    Micros `json:"done"` // 0 until the bytes are gone
+}
+
+// A Problem is something wrong with what is stored.
+type Problem struct {
+	Ref     string `json:"ref"`     // version, run or table at fault
+	Path    string `json:"path"`    // file of the version, "" if none
+	Problem string `json:"problem"` // one word or two: "missing", "altered"
+	Detail  string `json:"detail"`  // a sentence for people
 }

@@ -66,4 +66,16 @@ func (p *Point) UnmarshalJSON(b []byte) error {
 type SeriesQuery struct {
 	Run RunID
 	Key string
+	// Steps restricts to a range of steps, both ends included; nil = all.
+	Steps *StepRange
+	// Pixels thins to what a chart of that width can show: the steps asked for
+	// (or those that there are) are cut into so many equal parts, and of each
+	// part the first, the lowest, the highest and the last point are kept, so
+	// that no spike is lost. A NaN is kept when it is the first or last, and
+	// when a part has no number. What has at most 4 × Pixels points comes
+	// whole. 0 = every point.
+	Pixels int
 }
+
+// A StepRange is the steps From ≤ step ≤ To.
+type StepRange struct{ From, To int64 }

@@ -118,6 +118,12 @@ type Run struct {
 	Code   Digest `json:"code"`   // of the code that the stage executes
 	Solera string `json:"solera"` // version of the program
 	Host   string `json:"host"`
+	Group  string `json:"group"` // joins runs of one undertaking, such as the folds of one validation; "" if none
+	// Environment is what the run ran on and in: "command" (list), "go", "os",
+	// "arch", "cpu", "cores", "memory_bytes", "kernel", and under "git" the
+	// "commit", "branch", "remote" and "dirty" of its source tree. No secret is
+	// in it: values of environment variables are never recorded.
+	Environment Fields `json:"environment"`
 	// ReuseOf is the run whose outputs this one took from the store instead of
 	// making them again; "" for a run that did the work. Points and console
 	// output are with that run.
@@ -126,15 +132,41 @@ type Run struct {
 	Created  Micros `json:"created"`
 	Started  Micros `json:"started"`  // 0 while Pending
 	Finished Micros `json:"finished"` // 0 until State.Ended
+	// Heartbeat is when the run's process last said that it lives, by the clock
+	// of the database: see Store.Beat. A run that is Running and has been silent
+	// for long has crashed.
+	Heartbeat Micros `json:"heartbeat"`
+	Deleted   Micros `json:"deleted,omitempty"` // when a user deleted it; gc removes it later. 0 = not
 }
 
-// RunQuery chooses runs; zero fields do not restrict. Runs come newest first
-// (by Created, then by ID).
+// RunQuery chooses runs; zero fields do not restrict. Deleted runs are left
+// out. Without an Order runs come newest first (by Created, then by ID).
 type RunQuery struct {
 	Project    string
 	Stage      string
 	Experiment string
+	Group      string
 	State      RunState
 	Recipe     Digest
-	Limit      int // 0 = all
+	Where      Expr // the zero Expr holds for every run
+	Order      []RunOrder
+	Limit      int  // 0 = all
+	Offset     int  // so many are passed over
+	Deleted    bool // deleted runs too
+}
+
+// RunOrder is one key by which runs are sorted: a field as in Expr, such as
+// "summary.val.accuracy". Numbers come before texts; runs that lack the field
+// come last, whichever the direction.
+type RunOrder struct {
+	Field      string
+	Descending bool
+}
+
+// A Line is one line of a run's console output.
+type Line struct {
+	N      int64  `json:"n"`      // 1, 2, 3 … within the run
+	Stream string `json:"stream"` // "out" or "err"
+	Text   string `json:"text"`   // without its line end; at most 64 KiB, longer is cut
+	Time   Micros `json:"time"`
 }

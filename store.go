@@ -3,6 +3,7 @@ package solera
 import (
 	"context"
 	"io"
+	"time"
 )
 
 // A Store remembers runs, artifacts, lineage and points. Implementations pass
@@ -32,17 +33,43 @@ type Store interface {
 	Close() error
 }
 
+// Console keeps what runs print.
+type Console interface {
+	// Print adds lines to a run's console. A line with N > 0 takes the place of
+	// line N, or becomes it; N = 0 is the next after the last.
+	Print(ctx context.Context, run RunID, lines []Line) error
+	// Lines returns at most limit lines (0 = no limit) with N > after, in order.
+	Lines(ctx context.Context, run RunID, after int64, limit int) ([]Line, error)
+}
+
 // A Tx is one transaction. It ends when the function that received it returns,
 // and lives under the context that was given to View or Update. It is for one
 // goroutine. Records that do not exist are ErrNotFound.
+//
+// Every method that changes something writes an entry of the audit log in the
+// same transaction, in the name of ActorOf the context.
 type Tx interface {
+	// Now is the time by the clock of the database, which all processes share.
+	Now() (Micros, error)
+
 	// CreateRun stores a new run. An ID in use is ErrConflict.
 	CreateRun(Run) error
-	// UpdateRun replaces the record of a run. ID, Project and Created stay as
-	// they were.
+	// UpdateRun replaces the record of a run. ID, Project, Created and Heartbeat
+	// stay as they were.
 	UpdateRun(Run) error
+	// Run returns a run, a deleted one too.
 	Run(RunID) (Run, error)
 	Runs(RunQuery) ([]Run, error)
+	// CountRuns returns how many runs the query chooses, without Limit and
+	// Offset.
+	CountRuns(RunQuery) (int, error)
+	// RemoveRun removes the record of a run, its points, console and files for
+	// good. A run that is tied to a version by an edge is ErrConflict.
+	RemoveRun(RunID) error
+	// SetFile makes e a file of the run, in place of one of the same path.
+	SetFile(RunID, Entry) error
+	// RunFiles returns the files of a run by path.
+	RunFiles(RunID) ([]Entry, error)
 
 	Artifact(project, name string) (Artifact, error)
 	Artifacts(project string) ([]Artifact, error) // by name; project "" = all, by project and name
@@ -53,10 +80,15 @@ type Tx interface {
 	// Run and Created are stored as given; Aliases are not. A Type other than
 	// the artifact's is ErrConflict.
 	CreateVersion(v Version) (Version, error)
-	// Version returns the version with its files and aliases.
+	// UpdateVersion replaces the Tags, Description, Expires and Deleted of a
+	// version. A deleted one loses its aliases; Latest goes to the newest that is
+	// not deleted. Files of a deleted version stay listed.
+	UpdateVersion(Version) error
+	// Version returns the version with its files and aliases, a deleted one too.
 	Version(VersionID) (Version, error)
 	Versions(VersionQuery) ([]Version, error)
-	// Resolve returns the version that ref names now. ref.Project is not "".
+	// Resolve returns the version that ref names now. ref.Project is not "". A
+	// deleted version is found by its number alone.
 	Resolve(ref Ref) (VersionID, error)
 	// SetAlias makes alias name the version, and no other of its artifact.
 	// Latest cannot be set: it follows CreateVersion.
@@ -68,6 +100,29 @@ type Tx interface {
 	// is there already is no error.
 	AddEdge(Edge) error
 	Edges(EdgeQuery) ([]Edge, error)
+
+	// SetStatement keeps the signed statement of where a version comes from, in
+	// place of an older one. To the store it is bytes.
+	SetStatement(id VersionID, envelope []byte) error
+	Statement(VersionID) ([]byte, error)
+	// AddKey keeps a public key; one that is there already stays as it is.
+	AddKey(SigningKey) error
+	SigningKeys() ([]SigningKey, error) // by ID
+
+	// InUse returns those of the digests that a version which is not deleted, or
+	// a run, needs: what gc must keep.
+	InUse(digests []Digest) (map[Digest]bool, error)
+	// SetDeletion notes in the journal that a blob is being deleted (Done 0), or
+	// that it is gone.
+	SetDeletion(Deletion) error
+	// Deletions returns the journal, the oldest first; open chooses those that
+	// are not done.
+	Deletions(open bool) ([]Deletion, error)
+
+	// Note writes an entry of the audit log for something that no other method
+	// changes, such as a backup. N, Time, Actor and Hash are given by the store.
+	Note(AuditEntry) error
+	Audit(AuditQuery) ([]AuditEntry, error)
 }
 
 // Points is the hot path of a Store: what runs measured, in the order in which
@@ -85,7 +140,8 @@ type Points interface {
 	Since(ctx context.Context, run RunID, cursor int64, limit int) (points []Point, next int64, err error)
 
 	// Series returns the points of one metric by step; points of one step in
-	// the order of their appending. A metric nobody recorded has none.
+	// the order of their appending. A metric nobody recorded has none. See
+	// SeriesQuery for ranges and thinning.
 	Series(ctx context.Context, q SeriesQuery) ([]Point, error)
 
 	// Keys returns the names of the metrics that a run recorded, sorted.
@@ -112,7 +168,26 @@ type Blobs interface {
 	// before may go on.
 	Delete(ctx context.Context, d Digest) error
 	// List calls fn for every content, in no particular order, until fn
-	// returns an error, which it returns. Content that comes or goes meanwhile
-	// may or may not appear.
-	List(ctx context.Context, fn func(d Digest, size int64) error) error
+	// returns an error, which it returns. put is when the content was last Put,
+	// to the second, also by a Put that found it there: gc keeps what is young,
+	// so that nothing vanishes between a Put and the commit that names it.
+	// Content that comes or goes meanwhile may or may not appear.
+	List(ctx context.Context, fn func(d Digest, size int64, put time.Time) error) error
+	// Sweep removes what Puts that died before before have left behind, and
+	// returns how many and how many bytes.
+	Sweep(ctx context.Context, before time.Time) (n int, size int64, err error)
+}
+
+type actorKey struct{}
+
+// WithActor returns a context under which changes are made in the name of
+// actor, such as "ana@laptop".
+func WithActor(ctx context.Context, actor string) context.Context {
+	return context.WithValue(ctx, actorKey{}, actor)
+}
+
+// ActorOf returns in whose name changes are made, or "".
+func ActorOf(ctx context.Context) string {
+	actor, _ := ctx.Value(actorKey{}).(string)
+	return actor
 }

@@ -51,7 +51,7 @@ func OpenDir(path string) (*Dir, error) {
 			return nil, fmt.Errorf("open blobs %s: %w", path, err)
 		}
 	}
-	d.sweep(time.Now())
+	d.sweep(time.Now().Add(-tmpGrace))
 	return d, nil
 }
 
@@ -62,26 +62,34 @@ func (d *Dir) path(digest solera.Digest) string {
 	return filepath.Join(d.root, "sha256", hex[:2], hex)
 }
 
+// Sweep removes temporary files of Puts whose writer is gone.
+func (d *Dir) Sweep(_ context.Context, before time.Time) (n int, size int64, err error) {
+	n, size = d.sweep(before)
+	return n, size, nil
+}
+
 // sweep removes temporary files whose writer is gone: nobody holds their lock,
-// and they are older than the grace. Failing is no harm: the next open sweeps.
-func (d *Dir) sweep(now time.Time) {
+// and nothing was written to them since before. Failing is no harm: the next
+// open sweeps.
+func (d *Dir) sweep(before time.Time) (n int, size int64) {
 	entries, err := os.ReadDir(d.tmp())
 	if err != nil {
-		return
+		return 0, 0
 	}
 	for _, e := range entries {
 		info, err := e.Info()
-		if err != nil || !info.Mode().IsRegular() || now.Sub(info.ModTime()) < tmpGrace {
+		if err != nil || !info.Mode().IsRegular() || !info.ModTime().Before(before) {
 			continue
 		}
 		path := filepath.Join(d.tmp(), e.Name())
 		if f, err := os.Open(path); err == nil {
-			if abandoned(f, now.Sub(info.ModTime())) {
-				os.Remove(path)
+			if abandoned(f, time.Since(info.ModTime())) && os.Remove(path) == nil {
+				n, size = n+1, size+info.Size()
 			}
 			f.Close()
 		}
 	}
+	return n, size
 }
 
 func createTemp(path string) (file, error) {
@@ -202,7 +210,7 @@ func (d *Dir) Delete(ctx context.Context, digest solera.Digest) error {
 }
 
 // List calls fn for every content. Files that are not blobs are passed over.
-func (d *Dir) List(ctx context.Context, fn func(solera.Digest, int64) error) error {
+func (d *Dir) List(ctx context.Context, fn func(d solera.Digest, size int64, put time.Time) error) error {
 	root := filepath.Join(d.root, "sha256")
 	shards, err := os.ReadDir(root)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -231,7 +239,7 @@ func (d *Dir) List(ctx context.Context, fn func(solera.Digest, int64) error) err
 			if err != nil {
 				continue // deleted meanwhile
 			}
-			if err := fn(digest, info.Size()); err != nil {
+			if err := fn(digest, info.Size(), info.ModTime()); err != nil {
 				return err
 			}
 		}

@@ -181,7 +181,7 @@ func TestListPassesOverForeignFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := d.List(context.Background(), func(got solera.Digest, _ int64) error {
+	err := d.List(context.Background(), func(got solera.Digest, _ int64, _ time.Time) error {
 		if got != digest {
 			t.Errorf("List shows %v", got)
 		}

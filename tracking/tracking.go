@@ -28,6 +28,11 @@ type Tracker struct {
 	Solera string // version of the program, for the record of a run
 	Host   string // name of the machine, for the record of a run
 
+	// Sign returns the signed statement of where a version that is being
+	// committed comes from. It is called inside the committing transaction, so
+	// it must not touch the store. nil = versions are committed unsigned.
+	Sign func(run solera.Run, v solera.Version, used []solera.Version) (envelope []byte, err error)
+
 	Clock  func() time.Time // nil = time.Now
 	Random io.Reader        // of run identifiers; nil = crypto/rand
 }

@@ -270,7 +270,7 @@ func TestCommitMakesAVersionOnlyOfNewContent(t *testing.T) {
 		t.Errorf("Versions = %+v, %v", list, err)
 	}
 	blobs := 0
-	tr.Blobs.List(ctx, func(solera.Digest, int64) error { blobs++; return nil })
+	tr.Blobs.List(ctx, func(solera.Digest, int64, time.Time) error { blobs++; return nil })
 	if blobs != 2 {
 		t.Errorf("%d blobs are stored, want 2", blobs)
 	}
@@ -356,7 +356,7 @@ func TestAPanicOfAWriterReachesTheCommitterAndStoresNothing(t *testing.T) {
 		}})
 		t.Errorf("the commit returned (%v)", err)
 	}()
-	if err := tr.Blobs.List(ctx, func(d solera.Digest, n int64) error { return fmt.Errorf("blob %v of %d bytes", d, n) }); err != nil {
+	if err := tr.Blobs.List(ctx, func(d solera.Digest, n int64, _ time.Time) error { return fmt.Errorf("blob %v of %d bytes", d, n) }); err != nil {
 		t.Errorf("half a file was stored: %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/solera-ml/solera"
 )
@@ -67,7 +68,7 @@ func get(t *testing.T, b solera.Blobs, d solera.Digest) []byte {
 func all(t *testing.T, b solera.Blobs) map[solera.Digest]int64 {
 	t.Helper()
 	found := make(map[solera.Digest]int64)
-	err := b.List(context.Background(), func(d solera.Digest, size int64) error {
+	err := b.List(context.Background(), func(d solera.Digest, size int64, _ time.Time) error {
 		if _, twice := found[d]; twice {
 			t.Errorf("List shows %v twice", d)
 		}
@@ -247,7 +248,7 @@ func listStops(t *testing.T, b solera.Blobs) {
 	put(t, b, []byte("b"))
 	enough := errors.New("enough")
 	calls := 0
-	err := b.List(context.Background(), func(solera.Digest, int64) error { calls++; return enough })
+	err := b.List(context.Background(), func(solera.Digest, int64, time.Time) error { calls++; return enough })
 	if !errors.Is(err, enough) || calls != 1 {
 		t.Errorf("List = %v after %d calls, want the caller's error after 1", err, calls)
 	}
