@@ -28,6 +28,23 @@ type Store interface {
 	Update(ctx context.Context, fn func(Tx) error) error
 
 	Points
+	Console
+
+	// Beat notes that the process of a run lives: Heartbeat becomes the time by
+	// the clock of the database. It writes no entry of the audit log. A run that
+	// does not exist is ErrNotFound.
+	Beat(ctx context.Context, run RunID) error
+
+	// Dump writes everything that the store holds, as of one moment, in a form
+	// that every database reads. Others may write meanwhile.
+	Dump(ctx context.Context, w io.Writer) error
+	// Load fills an empty store with what Dump wrote, all or nothing. A store
+	// that holds anything is ErrConflict, a dump that is altered or cut short
+	// ErrCorrupt.
+	Load(ctx context.Context, r io.Reader) error
+	// Check reads everything and reports what is wrong with it. Its error is
+	// about the reading, not about what was found.
+	Check(ctx context.Context, report func(Problem)) error
 
 	// Close waits for calls under way and releases the store.
 	Close() error
