@@ -178,9 +178,8 @@ type EdgeQuery struct {
 }
 
 // An AuditEntry is one change of the store: who did what to what, and when.
-// Entries are numbered without a gap. Hash is the SHA-256 of the entry's
-// canonical JSON without "hash", preceded by the Hash of the entry before it,
-// so that none can be altered or removed unnoticed.
+// Entries are numbered from 1 without a gap. Hash chains each to the one before
+// it, so that none can be altered or removed unnoticed: see AuditHash.
 type AuditEntry struct {
 	N       int64  `json:"n"`
 	Time    Micros `json:"time"` // by the clock of the database
@@ -190,6 +189,23 @@ type AuditEntry struct {
 	Before  Fields `json:"before"`  // the fields that changed, as they were; empty for something new
 	After   Fields `json:"after"`   // and as they are; empty for something deleted
 	Hash    Digest `json:"hash"`
+}
+
+// AuditHash returns the Hash of e when the entry before it has the Hash
+// previous (zero for the first entry). It is the SHA-256 over three things: the
+// text of previous ("sha256:" and 64 hexadecimal digits, or nothing), a newline,
+// and the canonical JSON of e without "hash":
+//
+//	{"action":…,"actor":…,"after":{…},"before":{…},"n":…,"subject":…,"time":…}
+func AuditHash(previous Digest, e AuditEntry) (Digest, error) {
+	entry, err := Fields{
+		"n": e.N, "time": e.Time.String(), "actor": e.Actor, "action": e.Action, "subject": e.Subject,
+		"before": e.Before, "after": e.After,
+	}.MarshalJSON()
+	if err != nil {
+		return Digest{}, err
+	}
+	return DigestOf(append([]byte(previous.String()+"\n"), entry...)), nil
 }
 
 // AuditQuery chooses entries of the audit log, the oldest first; zero fields do

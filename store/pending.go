@@ -32,5 +32,3 @@ func (t *tx) SigningKeys() ([]solera.SigningKey, error)             { return nil
 func (t *tx) InUse([]solera.Digest) (map[solera.Digest]bool, error) { return nil, pending() }
 func (t *tx) SetDeletion(solera.Deletion) error                     { return pending() }
 func (t *tx) Deletions(bool) ([]solera.Deletion, error)             { return nil, pending() }
-func (t *tx) Note(solera.AuditEntry) error                          { return pending() }
-func (t *tx) Audit(solera.AuditQuery) ([]solera.AuditEntry, error)  { return nil, pending() }

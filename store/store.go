@@ -44,7 +44,7 @@ func (d *DB) View(ctx context.Context, fn func(solera.Tx) error) error {
 			return err
 		}
 		defer t.Rollback()
-		return fn(&tx{ctx, t})
+		return fn(&tx{ctx: ctx, sql: t})
 	})
 }
 
@@ -65,7 +65,7 @@ func (d *DB) update(ctx context.Context, fn func(*tx) error) error {
 			return err
 		}
 		defer t.Rollback() // does nothing after a commit
-		if err := fn(&tx{ctx, t}); err != nil {
+		if err := fn(&tx{ctx: ctx, sql: t}); err != nil {
 			return err
 		}
 		return t.Commit()
@@ -100,8 +100,9 @@ func (d *DB) retry(ctx context.Context, fn func() error) error {
 
 // tx is one transaction under the context of its View or Update.
 type tx struct {
-	ctx context.Context
-	sql *sql.Tx
+	ctx   context.Context
+	sql   *sql.Tx
+	audit link
 }
 
 func (t *tx) exec(query string, args ...any) (sql.Result, error) {
@@ -160,9 +161,11 @@ type filter struct {
 	args  []any
 }
 
-func (f *filter) equal(column string, value any) {
+func (f *filter) equal(column string, value any) { f.compare(column, "=", value) }
+
+func (f *filter) compare(column, operator string, value any) {
 	f.args = append(f.args, value)
-	f.where = append(f.where, column+" = $"+strconv.Itoa(len(f.args)))
+	f.where = append(f.where, column+" "+operator+" $"+strconv.Itoa(len(f.args)))
 }
 
 // text restricts column unless value is "".
