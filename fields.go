@@ -50,6 +50,44 @@ func (f Fields) Text(key string) string {
 	return s
 }
 
+// Flat returns the fields with every object in them opened: {"val": {"loss":
+// 1}} becomes {"val.loss": 1}. Lists and empty objects stay as they are. Where
+// two paths read alike, because a key has dots in it, the one with the longer
+// keys stays.
+func (f Fields) Flat() Fields {
+	flat := make(Fields, len(f))
+	flatten(flat, "", f, 0)
+	return flat
+}
+
+func flatten(flat Fields, prefix string, object map[string]any, depth int) {
+	for key, v := range object {
+		var inner map[string]any
+		switch v := v.(type) {
+		case map[string]any:
+			inner = v
+		case Fields:
+			inner = v
+		}
+		if len(inner) > 0 && depth < maxJSONDepth {
+			flatten(flat, prefix+key+".", inner, depth+1)
+		}
+	}
+	for key, v := range object {
+		switch v := v.(type) {
+		case map[string]any:
+			if len(v) > 0 && depth < maxJSONDepth {
+				continue
+			}
+		case Fields:
+			if len(v) > 0 && depth < maxJSONDepth {
+				continue
+			}
+		}
+		flat[prefix+key] = v
+	}
+}
+
 // MarshalJSON returns the canonical form; nil gives {}. A value that JSON
 // cannot hold is ErrInvalid.
 func (f Fields) MarshalJSON() ([]byte, error) {

@@ -20,10 +20,6 @@ func (d *DB) Dump(context.Context, io.Writer) error                 { return pen
 func (d *DB) Load(context.Context, io.Reader) error                 { return pending() }
 func (d *DB) Check(context.Context, func(solera.Problem)) error     { return pending() }
 func (t *tx) Now() (solera.Micros, error)                           { return solera.MicrosOf(time.Now()), nil }
-func (t *tx) CountRuns(solera.RunQuery) (int, error)                { return 0, pending() }
-func (t *tx) RemoveRun(solera.RunID) error                          { return pending() }
-func (t *tx) SetFile(solera.RunID, solera.Entry) error              { return pending() }
-func (t *tx) RunFiles(solera.RunID) ([]solera.Entry, error)         { return nil, pending() }
 func (t *tx) UpdateVersion(solera.Version) error                    { return pending() }
 func (t *tx) SetStatement(solera.VersionID, []byte) error           { return pending() }
 func (t *tx) Statement(solera.VersionID) ([]byte, error)            { return nil, pending() }

@@ -1,17 +1,25 @@
 package store
 
 import (
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/solera-ml/solera"
 )
 
-// The two columns that never change come last, so that UpdateRun takes the
-// arguments before them.
+// What UpdateRun never changes comes last, so that it takes the arguments
+// before.
 const runColumns = `id, name, stage, experiment, state, params, summary, tags, notes,
-	recipe, code, solera, host, reuse_of, error, started, finished, project, created`
+	recipe, code, solera, host, reuse_of, error, started, finished, grp, environment, deleted,
+	project, created, heartbeat`
+
+// How many of runColumns change.
+const runChanging = 20
 
 func (t *tx) CreateRun(r solera.Run) error {
 	if err := r.ID.Check(); err != nil {
@@ -23,8 +31,7 @@ func (t *tx) CreateRun(r solera.Run) error {
 	}
 	// Not left to the constraint: in PostgreSQL a failed statement would end
 	// the transaction.
-	done, err := t.exec(`INSERT INTO runs (`+runColumns+`) VALUES
-		($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+	done, err := t.exec(`INSERT INTO runs (`+runColumns+`) VALUES (`+placeholders(len(args))+`)
 		ON CONFLICT (id) DO NOTHING`, args...)
 	if err != nil {
 		return fmt.Errorf("create run %s: %w", r.ID, err)
@@ -32,24 +39,119 @@ func (t *tx) CreateRun(r solera.Run) error {
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
 		return errors.Join(fmt.Errorf("create run %s: %w: the identifier is in use", r.ID, solera.ErrConflict), err)
 	}
-	return nil
+	record, err := runRecord(r)
+	if err != nil {
+		return fmt.Errorf("create run %s: %w", r.ID, err)
+	}
+	return t.note("run.create", string(r.ID), nil, record)
+}
+
+// runRecord returns the run as the audit log has it: what is set, by the names
+// of its JSON.
+func runRecord(r solera.Run) (solera.Fields, error) {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	var record solera.Fields
+	if err := json.Unmarshal(raw, &record); err != nil {
+		return nil, err
+	}
+	for name, v := range record {
+		switch v := v.(type) {
+		case nil:
+			delete(record, name)
+		case string:
+			if v == "" {
+				delete(record, name)
+			}
+		case []any:
+			if len(v) == 0 {
+				delete(record, name)
+			}
+		case map[string]any:
+			if len(v) == 0 {
+				delete(record, name)
+			}
+		}
+	}
+	return record, nil
 }
 
 func (t *tx) UpdateRun(r solera.Run) error {
-	args, err := runArgs(r)
-	if err != nil {
+	if err := t.updateRun(r); err != nil {
 		return fmt.Errorf("update run %s: %w", r.ID, err)
-	}
-	done, err := t.exec(`UPDATE runs SET name = $2, stage = $3, experiment = $4, state = $5, params = $6, summary = $7,
-		tags = $8, notes = $9, recipe = $10, code = $11, solera = $12, host = $13, reuse_of = $14, error = $15,
-		started = $16, finished = $17 WHERE id = $1`, args[:17]...)
-	if err != nil {
-		return fmt.Errorf("update run %s: %w", r.ID, err)
-	}
-	if n, err := done.RowsAffected(); err != nil || n == 0 {
-		return errors.Join(fmt.Errorf("update run %s: %w", r.ID, solera.ErrNotFound), err)
 	}
 	return nil
+}
+
+func (t *tx) updateRun(r solera.Run) error {
+	old, err := t.Run(r.ID)
+	if err != nil {
+		return err
+	}
+	r.Project, r.Created, r.Heartbeat = old.Project, old.Created, old.Heartbeat
+	args, err := runArgs(r)
+	if err != nil {
+		return err
+	}
+	before, after, err := runChanges(old, r)
+	if err != nil || len(before)+len(after) == 0 {
+		return err
+	}
+	_, err = t.exec(`UPDATE runs SET name = $2, stage = $3, experiment = $4, state = $5, params = $6, summary = $7,
+		tags = $8, notes = $9, recipe = $10, code = $11, solera = $12, host = $13, reuse_of = $14, error = $15,
+		started = $16, finished = $17, grp = $18, environment = $19, deleted = $20 WHERE id = $1`, args[:runChanging]...)
+	if err != nil {
+		return err
+	}
+	return t.note("run.update", string(r.ID), before, after)
+}
+
+// runChanges returns the fields that differ, those in objects by their path:
+// "summary.val.loss".
+func runChanges(old, now solera.Run) (before, after solera.Fields, err error) {
+	before, err = runRecord(old)
+	if err != nil {
+		return nil, nil, err
+	}
+	after, err = runRecord(now)
+	if err != nil {
+		return nil, nil, err
+	}
+	before, after = before.Flat(), after.Flat()
+	for name, v := range before {
+		w, ok := after[name]
+		if !ok {
+			continue
+		}
+		a, err := solera.Fields{"": v}.MarshalJSON()
+		if err != nil {
+			return nil, nil, err
+		}
+		b, err := solera.Fields{"": w}.MarshalJSON()
+		if err != nil {
+			return nil, nil, err
+		}
+		if string(a) == string(b) {
+			delete(before, name)
+			delete(after, name)
+		}
+	}
+	return before, after, nil
+}
+
+// placeholders returns "$1, $2 … $n".
+func placeholders(n int) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteByte('$')
+		b.WriteString(strconv.Itoa(i + 1))
+	}
+	return b.String()
 }
 
 func runArgs(r solera.Run) ([]any, error) {
@@ -61,6 +163,10 @@ func runArgs(r solera.Run) ([]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("summary: %w", err)
 	}
+	environment, err := r.Environment.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("environment: %w", err)
+	}
 	tags, err := json.Marshal(append([]string{}, r.Tags...))
 	if err != nil {
 		return nil, fmt.Errorf("tags: %w", err)
@@ -69,21 +175,24 @@ func runArgs(r solera.Run) ([]any, error) {
 		string(r.ID), r.Name, r.Stage, r.Experiment, string(r.State),
 		string(params), string(summary), string(tags), r.Notes,
 		r.Recipe.String(), r.Code.String(), r.Solera, r.Host, string(r.ReuseOf), r.Error,
-		int64(r.Started), int64(r.Finished), r.Project, int64(r.Created),
+		int64(r.Started), int64(r.Finished), r.Group, string(environment), int64(r.Deleted),
+		r.Project, int64(r.Created), int64(r.Heartbeat),
 	}, nil
 }
 
 func scanRun(scan func(...any) error) (solera.Run, error) {
 	var r solera.Run
-	var params, summary, tags, recipe, code string
+	var params, summary, tags, recipe, code, environment string
 	err := scan(&r.ID, &r.Name, &r.Stage, &r.Experiment, &r.State, &params, &summary, &tags, &r.Notes,
-		&recipe, &code, &r.Solera, &r.Host, &r.ReuseOf, &r.Error, &r.Started, &r.Finished, &r.Project, &r.Created)
+		&recipe, &code, &r.Solera, &r.Host, &r.ReuseOf, &r.Error, &r.Started, &r.Finished, &r.Group, &environment, &r.Deleted,
+		&r.Project, &r.Created, &r.Heartbeat)
 	if err != nil {
 		return r, err
 	}
 	err = errors.Join(
 		json.Unmarshal([]byte(params), &r.Params),
 		json.Unmarshal([]byte(summary), &r.Summary),
+		json.Unmarshal([]byte(environment), &r.Environment),
 		json.Unmarshal([]byte(tags), &r.Tags),
 		r.Recipe.UnmarshalText([]byte(recipe)),
 		r.Code.UnmarshalText([]byte(code)),
@@ -100,20 +209,143 @@ func (t *tx) Run(id solera.RunID) (solera.Run, error) {
 }
 
 func (t *tx) Runs(q solera.RunQuery) ([]solera.Run, error) {
-	var f filter
-	f.text("project", q.Project)
-	f.text("stage", q.Stage)
-	f.text("experiment", q.Experiment)
-	f.text("state", string(q.State))
-	f.text("recipe", q.Recipe.String())
+	f := runFilter(q)
+	query := f.query(`SELECT `+runColumns+` FROM runs`, `created DESC, id DESC`, 0)
+	switch {
+	case q.Limit > 0:
+		query += fmt.Sprintf(" LIMIT %d OFFSET %d", q.Limit, q.Offset)
+	case q.Offset > 0:
+		query += fmt.Sprintf(" LIMIT %d OFFSET %d", int64(1)<<62, q.Offset)
+	}
 	list := []solera.Run{}
 	err := t.rows(func(scan func(...any) error) error {
 		r, err := scanRun(scan)
 		list = append(list, r)
 		return err
-	}, f.query(`SELECT `+runColumns+` FROM runs`, `created DESC, id DESC`, q.Limit), f.args...)
+	}, query, f.args...)
 	if err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)
 	}
 	return list, nil
+}
+
+// runFilter restricts to the runs that q chooses by their columns.
+func runFilter(q solera.RunQuery) *filter {
+	f := &filter{}
+	f.text("project", q.Project)
+	f.text("stage", q.Stage)
+	f.text("experiment", q.Experiment)
+	f.text("grp", q.Group)
+	f.text("state", string(q.State))
+	f.text("recipe", q.Recipe.String())
+	if !q.Deleted {
+		f.equal("deleted", 0)
+	}
+	return f
+}
+
+func (t *tx) CountRuns(q solera.RunQuery) (int, error) {
+	f := runFilter(q)
+	query := `SELECT COUNT(*) FROM runs`
+	if len(f.where) > 0 {
+		query += ` WHERE ` + strings.Join(f.where, ` AND `)
+	}
+	var n int
+	if err := t.row(query, f.args...).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count runs: %w", err)
+	}
+	return n, nil
+}
+
+func (t *tx) RemoveRun(id solera.RunID) error {
+	fail := func(err error) error { return fmt.Errorf("remove run %s: %w", id, err) }
+	r, err := t.Run(id)
+	if err != nil {
+		return fail(err)
+	}
+	// An edge would go with the run, and a version would lose its origin.
+	var version string
+	err = t.row(`SELECT artifact FROM edges WHERE run = $1
+		UNION ALL SELECT artifact FROM versions WHERE run = $1 LIMIT 1`, string(id)).Scan(&version)
+	switch {
+	case err == nil:
+		return fail(fmt.Errorf("%w: the lineage of %s names it", solera.ErrConflict, version))
+	case !errors.Is(err, sql.ErrNoRows):
+		return fail(err)
+	}
+	if _, err := t.exec(`DELETE FROM runs WHERE id = $1`, string(id)); err != nil {
+		return fail(err)
+	}
+	record, err := runRecord(r)
+	if err != nil {
+		return fail(err)
+	}
+	return t.note("run.remove", string(id), record, nil)
+}
+
+// runExists reports ErrNotFound if there is no such run. Constraints could tell
+// too, but in PostgreSQL a failed statement ends the transaction.
+func (t *tx) runExists(id solera.RunID) error {
+	var there int
+	return notFound(t.row(`SELECT 1 FROM runs WHERE id = $1`, string(id)).Scan(&there), "run "+string(id))
+}
+
+func (t *tx) SetFile(id solera.RunID, e solera.Entry) error {
+	fail := func(err error) error { return fmt.Errorf("file of run %s: %w", id, err) }
+	if err := solera.CheckFiles([]solera.Entry{e}); err != nil {
+		return fail(err)
+	}
+	if err := t.runExists(id); err != nil {
+		return fail(err)
+	}
+	var before solera.Fields
+	var was solera.Entry
+	var digest string
+	err := t.row(`SELECT digest, size, ref FROM files WHERE run = $1 AND path = $2`, string(id), e.Path).Scan(&digest, &was.Size, &was.Ref)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+	case err != nil:
+		return fail(err)
+	case digest == e.Digest.String() && was.Size == e.Size && was.Ref == e.Ref:
+		return nil
+	default:
+		before = fileRecord(e.Path, digest, was)
+	}
+	_, err = t.exec(`INSERT INTO files (run, path, digest, size, ref) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (run, path) DO UPDATE SET digest = EXCLUDED.digest, size = EXCLUDED.size, ref = EXCLUDED.ref`,
+		string(id), e.Path, e.Digest.String(), e.Size, e.Ref)
+	if err != nil {
+		return fail(err)
+	}
+	return t.note("run.file", string(id), before, fileRecord(e.Path, e.Digest.String(), e))
+}
+
+func fileRecord(path, digest string, e solera.Entry) solera.Fields {
+	record := solera.Fields{"path": path, "digest": digest, "size": e.Size}
+	if e.Ref != "" {
+		record["ref"] = e.Ref
+	}
+	return record
+}
+
+func (t *tx) RunFiles(id solera.RunID) ([]solera.Entry, error) {
+	if err := t.runExists(id); err != nil {
+		return nil, err
+	}
+	files := []solera.Entry{}
+	err := t.rows(func(scan func(...any) error) error {
+		var e solera.Entry
+		var digest string
+		if err := scan(&e.Path, &digest, &e.Size, &e.Ref); err != nil {
+			return err
+		}
+		files = append(files, e)
+		return files[len(files)-1].Digest.UnmarshalText([]byte(digest))
+	}, `SELECT path, digest, size, ref FROM files WHERE run = $1`, string(id))
+	if err != nil {
+		return nil, fmt.Errorf("files of run %s: %w", id, err)
+	}
+	// Sorted here: databases differ in how they order text.
+	slices.SortFunc(files, func(a, b solera.Entry) int { return strings.Compare(a.Path, b.Path) })
+	return files, nil
 }
