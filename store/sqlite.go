@@ -186,11 +186,15 @@ func newestMigration() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return goose.NumericComponent(files[len(files)-1]) // Glob sorts
+	newest, err := goose.NumericComponent(files[len(files)-1]) // Glob sorts
+	for _, m := range goMigrations() {
+		newest = max(newest, m.Version)
+	}
+	return newest, err
 }
 
 func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
-	provider, err := goose.NewProvider(dialect, db, migrationFiles())
+	provider, err := goose.NewProvider(dialect, db, migrationFiles(), goose.WithGoMigrations(goMigrations()...))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
