@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
 	"github.com/solera-ml/solera"
 )
@@ -19,7 +18,6 @@ func (d *DB) Beat(context.Context, solera.RunID) error              { return pen
 func (d *DB) Dump(context.Context, io.Writer) error                 { return pending() }
 func (d *DB) Load(context.Context, io.Reader) error                 { return pending() }
 func (d *DB) Check(context.Context, func(solera.Problem)) error     { return pending() }
-func (t *tx) Now() (solera.Micros, error)                           { return solera.MicrosOf(time.Now()), nil }
 func (t *tx) UpdateVersion(solera.Version) error                    { return pending() }
 func (t *tx) SetStatement(solera.VersionID, []byte) error           { return pending() }
 func (t *tx) Statement(solera.VersionID) ([]byte, error)            { return nil, pending() }

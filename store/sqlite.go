@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
@@ -45,7 +46,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return nil, err
 	}
-	d := &DB{name: path, busy: sqliteBusy, explain: sqliteExplain, enter: newTurnstile(path).enter}
+	d := &DB{name: path, engine: sqliteEngine(path)}
 	// FULL, not NORMAL: in WAL mode NORMAL leaves a commit in the system's
 	// cache, and a loss of power would take back what was acknowledged. The
 	// cost is one wait for the disk per transaction, which is why points are
@@ -66,6 +67,14 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+func sqliteEngine(path string) engine {
+	return engine{
+		enter: newTurnstile(path).enter, batch: prepared, explain: sqliteExplain, obstacle: sqliteObstacle,
+		// The database is a file of this machine: its clock is the machine's.
+		now: func(*tx) (int64, error) { return time.Now().UnixMicro(), nil },
+	}
 }
 
 // dsn names the file and the settings of each connection. busy_timeout is for
@@ -213,9 +222,11 @@ func code(err error) (primary, extended int) {
 	return e.Code() & 0xff, e.Code()
 }
 
-func sqliteBusy(err error) bool {
-	primary, _ := code(err)
-	return primary == sqlite3.SQLITE_BUSY || primary == sqlite3.SQLITE_LOCKED
+func sqliteObstacle(err error) obstacle {
+	if primary, _ := code(err); primary == sqlite3.SQLITE_BUSY || primary == sqlite3.SQLITE_LOCKED {
+		return busy
+	}
+	return none
 }
 
 // sqliteExplain gives errors their kind and their mend.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/solera-ml/solera"
 )
@@ -20,74 +21,194 @@ var migrations embed.FS
 
 // A DB is an open store.
 type DB struct {
-	write *sql.DB // one connection: writers of this process queue here, not in the database
-	read  *sql.DB
-	name  string // for messages
-	// enter waits for this writer's turn among all processes.
+	write *sql.DB // its connections are where writers of this process queue
+	read  *sql.DB // may be write
+	name  string  // for messages; never with a password
+	engine
+}
+
+// An engine is what differs between the databases, beside their drivers.
+type engine struct {
+	// enter waits for a writer's turn among all processes, where that is not
+	// done inside of the transaction.
 	enter func(context.Context) (leave func(), err error)
-	// explain turns a driver's error into one that names the mend; busy says
-	// that another writer was in the way and trying again may help.
+	// begin is the first thing that a transaction does which writes. alone says
+	// that no other Update may run beside it. The mark it returns is for settle.
+	begin func(t *tx, alone bool) (mark, error)
+	// settle says whether the transaction of a mark was committed, when the
+	// answer to its COMMIT was lost.
+	settle func(context.Context, mark) (committed bool, err error)
+	// batch runs one statement for each set of arguments.
+	batch func(t *tx, query string, n int, args func(i int) []any) error
+	// snapshot opens the transactions of View.
+	snapshot *sql.TxOptions
+	// now is the time by the clock of the database, in microseconds.
+	now func(*tx) (int64, error)
+	// explain turns a driver's error into one that names the mend.
 	explain func(error) error
-	busy    func(error) bool
+	// obstacle says whether trying again may help.
+	obstacle func(error) obstacle
+	// readOnly is why nothing can be written to this store, or nil.
+	readOnly error
+}
+
+// An obstacle is what stood in the way of a transaction.
+type obstacle int
+
+const (
+	none obstacle = iota // the error is final
+	busy                 // another writer
+	away                 // the database does not answer: it restarts, or the network is gone
+)
+
+// A mark identifies one transaction that writes.
+type mark struct {
+	slot    string
+	n       int64
+	release func()
 }
 
 var _ solera.Store = (*DB)(nil)
 
 // Close waits for transactions under way and closes the database.
-func (d *DB) Close() error { return errors.Join(d.read.Close(), d.write.Close()) }
+func (d *DB) Close() error {
+	if d.read == d.write {
+		return d.write.Close()
+	}
+	return errors.Join(d.read.Close(), d.write.Close())
+}
 
 // View calls fn with a consistent snapshot.
 func (d *DB) View(ctx context.Context, fn func(solera.Tx) error) error {
+	return d.view(ctx, func(t *tx) error { return fn(t) })
+}
+
+func (d *DB) view(ctx context.Context, fn func(*tx) error) error {
 	return d.retry(ctx, func() error {
-		t, err := d.read.BeginTx(ctx, nil)
+		conn, err := d.read.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		t, err := conn.BeginTx(ctx, d.snapshot)
 		if err != nil {
 			return err
 		}
 		defer t.Rollback()
-		return fn(&tx{ctx: ctx, sql: t})
+		return fn(&tx{ctx: ctx, sql: t, conn: conn, engine: &d.engine})
 	})
 }
 
-// Update calls fn and commits what it wrote.
+// Update calls fn and commits what it wrote. Updates run one after the other,
+// those of other processes too.
 func (d *DB) Update(ctx context.Context, fn func(solera.Tx) error) error {
 	return d.update(ctx, func(t *tx) error { return fn(t) })
 }
 
-func (d *DB) update(ctx context.Context, fn func(*tx) error) error {
+func (d *DB) update(ctx context.Context, fn func(*tx) error) error { return d.commit(ctx, true, fn) }
+
+// append is an update that may run beside others, where the database can: fn
+// keeps order among its like by the rows that it locks. Appenders of one run
+// queue for its row in heads.
+func (d *DB) append(ctx context.Context, fn func(*tx) error) error { return d.commit(ctx, false, fn) }
+
+func (d *DB) commit(ctx context.Context, alone bool, fn func(*tx) error) error {
+	if d.readOnly != nil {
+		return d.readOnly
+	}
 	return d.retry(ctx, func() error {
 		leave, err := d.enter(ctx)
 		if err != nil {
 			return err
 		}
 		defer leave()
-		t, err := d.write.BeginTx(ctx, nil)
+		conn, err := d.write.Conn(ctx)
 		if err != nil {
 			return err
 		}
-		defer t.Rollback() // does nothing after a commit
-		if err := fn(&tx{ctx: ctx, sql: t}); err != nil {
+		defer conn.Close()
+		sqlTx, err := conn.BeginTx(ctx, nil)
+		if err != nil {
 			return err
 		}
-		return t.Commit()
+		defer sqlTx.Rollback() // does nothing after a commit
+		t := &tx{ctx: ctx, sql: sqlTx, conn: conn, engine: &d.engine}
+		var m mark
+		if d.begin != nil {
+			if m, err = d.begin(t, alone); err != nil {
+				return err
+			}
+			defer m.release()
+		}
+		if err := fn(t); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err = sqlTx.Commit()
+		if err == nil || d.settle == nil {
+			return err
+		}
+		// The answer was lost, or ctx ended while it was under way. What is
+		// reported has to be what happened: a commit reported as a failure
+		// would be done twice by a retry.
+		conn.Close()
+		committed, lost := d.settle(ctx, m)
+		switch {
+		case lost != nil:
+			return &unsureError{fmt.Errorf("%s: the connection was lost while a change was being committed, and did not come back; "+
+				"look whether the change is there before you repeat it (%w)", d.name, errors.Join(err, lost))}
+		case committed:
+			return nil
+		}
+		return err
 	})
 }
 
-// patience is how long a transaction is turned away by other writers before it
-// gives up. Transactions take milliseconds; whoever holds the
-// database that long is stopped in a debugger, or stuck.
+// An unsureError is about a commit whose outcome is not known. It is not
+// retried.
+type unsureError struct{ error }
+
+func (e *unsureError) Unwrap() error { return e.error }
+
+// patience is how long a transaction is turned away, by other writers or by a
+// database that does not answer, before it gives up. Transactions take
+// milliseconds; whoever holds the database that long is stopped in a debugger,
+// or stuck. A restart of PostgreSQL takes seconds.
 const patience = 60 * time.Second
 
-// retry calls fn until it is not turned away by another writer.
+// retry calls fn until nothing is in its way.
 func (d *DB) retry(ctx context.Context, fn func() error) error {
+	return d.retryFor(ctx, patience, fn)
+}
+
+func (d *DB) retryFor(ctx context.Context, limit time.Duration, fn func() error) error {
 	start, pause := time.Now(), time.Millisecond
 	for {
 		err := fn()
-		if err == nil || !d.busy(err) {
-			return d.explain(err)
+		if err == nil {
+			return nil
 		}
-		if time.Since(start) > patience {
+		if ctx.Err() != nil {
+			// The database may say it in its own words.
+			if errors.Is(err, ctx.Err()) {
+				return d.explain(err)
+			}
+			return fmt.Errorf("%w (%w)", ctx.Err(), d.explain(err))
+		}
+		what := none
+		if unsure := (*unsureError)(nil); !errors.As(err, &unsure) {
+			what = d.obstacle(err)
+		}
+		switch {
+		case what == none:
+			return d.explain(err)
+		case time.Since(start) > limit && what == busy:
 			return fmt.Errorf("store %s: %w: another process has been writing for %v; try again when it has ended (%v)",
-				d.name, solera.ErrConflict, patience, err)
+				d.name, solera.ErrConflict, limit, err)
+		case time.Since(start) > limit:
+			return d.explain(err)
 		}
 		select {
 		case <-ctx.Done():
@@ -100,21 +221,64 @@ func (d *DB) retry(ctx context.Context, fn func() error) error {
 
 // tx is one transaction under the context of its View or Update.
 type tx struct {
-	ctx   context.Context
-	sql   *sql.Tx
-	audit link
+	ctx  context.Context
+	sql  *sql.Tx
+	conn *sql.Conn // that the transaction is on
+	*engine
+	audit link // the end of the audit log
+}
+
+// Now returns the time by the clock of the database.
+func (t *tx) Now() (solera.Micros, error) {
+	n, err := t.now(t)
+	return solera.Micros(n), err
+}
+
+// checkText refuses what PostgreSQL cannot keep in a text, in either database:
+// a history must be able to move.
+func checkText(args []any) error {
+	for _, arg := range args {
+		s, ok := arg.(string)
+		if ok && (strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s)) {
+			return fmt.Errorf("text %.80q: %w: a text is UTF-8 without zero bytes", s, solera.ErrInvalid)
+		}
+	}
+	return nil
 }
 
 func (t *tx) exec(query string, args ...any) (sql.Result, error) {
+	if err := checkText(args); err != nil {
+		return nil, err
+	}
 	return t.sql.ExecContext(t.ctx, query, args...)
 }
 
-func (t *tx) row(query string, args ...any) *sql.Row {
-	return t.sql.QueryRowContext(t.ctx, query, args...)
+// A row is the one row that a query gives.
+type row struct {
+	*sql.Row
+	err error
+}
+
+// Scan reads the columns; sql.ErrNoRows says that there is no row.
+func (r row) Scan(dest ...any) error {
+	if r.err != nil {
+		return r.err
+	}
+	return r.Row.Scan(dest...)
+}
+
+func (t *tx) row(query string, args ...any) row {
+	if err := checkText(args); err != nil {
+		return row{err: err}
+	}
+	return row{Row: t.sql.QueryRowContext(t.ctx, query, args...)}
 }
 
 // rows calls scan for each row of the result.
 func (t *tx) rows(scan func(func(...any) error) error, query string, args ...any) error {
+	if err := checkText(args); err != nil {
+		return err
+	}
 	rows, err := t.sql.QueryContext(t.ctx, query, args...)
 	if err != nil {
 		return err
@@ -128,18 +292,27 @@ func (t *tx) rows(scan func(func(...any) error) error, query string, args ...any
 	return rows.Err()
 }
 
-// many runs one statement for each set of arguments that next gives.
+// many runs one statement for each set of arguments that args gives.
 func (t *tx) many(query string, n int, args func(i int) []any) error {
 	if n == 0 {
 		return nil
 	}
+	return t.batch(t, query, n, args)
+}
+
+// prepared is a batch by a prepared statement, for a database without network.
+func prepared(t *tx, query string, n int, args func(i int) []any) error {
 	statement, err := t.sql.PrepareContext(t.ctx, query)
 	if err != nil {
 		return err
 	}
 	defer statement.Close()
 	for i := range n {
-		if _, err := statement.ExecContext(t.ctx, args(i)...); err != nil {
+		values := args(i)
+		if err := checkText(values); err != nil {
+			return err
+		}
+		if _, err := statement.ExecContext(t.ctx, values...); err != nil {
 			return err
 		}
 	}
