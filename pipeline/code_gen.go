@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "9f47d9cd82dbcbae6c16ac63f69d2f5e1983f6ada453cdd87b661f8c73b8edf3"
+		return "6dfa3c5ee479e6c7ca55cda9c488fb8207eb9e79c4f8d9f005d9373cc204da0b"
 	case "preprocess":
-		return "dd8126d3c80fef52700285fe14912c84cab39ed4dcfce4bad63a539126dcb740"
+		return "06db2490832c769c30709c2286a589e6b5a9e0d809c2bbe518871e3046f28972"
 	case "build":
-		return "368f9f3750eb8fb51f0c1111cd910d2d9e91481b64c15c3fc26716321d220fde"
+		return "743a16061aedebeea420276e879c39f2d96b9352db191a16b83d45160d9ade26"
 	case "train":
-		return "80390b2e9fb7c25ba84ca604e183b68398fc58d57a1abf6de0f681699dc7d1d8"
+		return "8b9a746ab571be995de791c4da9746a7590707036ef42f38a7f86300f25d8343"
 	}
 	return ""
 }

@@ -35,10 +35,13 @@ type place struct{ line, col int }
 // Parse reads a configuration; name is the file's name for messages. It is
 // strict: a key it does not know, a key given twice, a value of another type
 // or outside its bounds are *[solera.InputError] with line, column and mend.
-func Parse(name string, src []byte) (*Config, error) {
+func Parse(name string, src []byte) (*Config, error) { return parseText(name, src, 1) }
+
+// parseText is Parse of a text that may be so many times as long as a file.
+func parseText(name string, src []byte, times int) (*Config, error) {
 	c := defaults()
 	c.file = name
-	d := &decoder{file: name, cfg: c, at: c.at}
+	d := &decoder{file: name, cfg: c, at: c.at, times: times}
 	root, err := d.syntax(src)
 	if err != nil {
 		return nil, err
@@ -57,15 +60,16 @@ func Parse(name string, src []byte) (*Config, error) {
 // A decoder walks the syntax tree and fills the tagged structs. It is used for
 // one file.
 type decoder struct {
-	file string
-	cfg  *Config
-	at   map[string]place
+	file  string
+	cfg   *Config
+	at    map[string]place
+	times int // the limits of length count so many times
 }
 
 // syntax turns the bytes into the root of one document, nil when it is empty.
 func (d *decoder) syntax(src []byte) (root ast.Node, err error) {
-	if len(src) > maxConfigBytes {
-		return nil, d.faultAt(place{}, fmt.Sprintf("longer than %d KiB", maxConfigBytes>>10), "is it a data file? give that as data.source")
+	if limit := maxConfigBytes * d.times; len(src) > limit {
+		return nil, d.faultAt(place{}, fmt.Sprintf("longer than %d KiB", limit>>10), "is it a data file? give that as data.source")
 	}
 	src = bytes.TrimPrefix(src, []byte("\ufeff"))
 	if !utf8.Valid(src) {
@@ -106,8 +110,8 @@ func (d *decoder) syntax(src []byte) (root ast.Node, err error) {
 // nesting and sheer length. The parser recurses, the lexer does not.
 func (d *decoder) nesting(tokens token.Tokens) error {
 	const hint = "compare it with the file that solera init writes"
-	if len(tokens) > maxConfigTokens {
-		return d.faultAt(place{}, fmt.Sprintf("more than %d words", maxConfigTokens), hint)
+	if limit := maxConfigTokens * d.times; len(tokens) > limit {
+		return d.faultAt(place{}, fmt.Sprintf("more than %d words", limit), hint)
 	}
 	flow, line, entries := 0, 0, 0
 	var indents []int // columns of the open blocks

@@ -338,32 +338,8 @@ func plainMap(m map[string]any) map[string]any {
 	return m
 }
 
-// LoadParams returns what load depends on, beside the bytes of the source. All
-// four Params hold every default written out, as maps, lists and scalars, so
-// that equal params mean equal work.
-func (c *Config) LoadParams() map[string]any {
-	return plainMap(map[string]any{"data": c.Data, "seed": c.Seed})
-}
-
-// PreprocessParams returns what preprocess depends on, beside its input.
-func (c *Config) PreprocessParams() map[string]any {
-	return plainMap(map[string]any{"preprocess": c.Preprocess})
-}
-
-// BuildParams returns what build depends on, beside its input.
-func (c *Config) BuildParams() map[string]any {
-	return plainMap(map[string]any{"model": c.Model, "seed": c.Seed})
-}
-
-// TrainParams returns what the training of experiment i depends on, beside its
-// inputs.
-func (c *Config) TrainParams(i int) map[string]any {
-	e := c.Experiments[i]
-	return plainMap(map[string]any{"experiment": e.Name, "train": e.Training, "seed": c.Seed})
-}
-
-// Effective returns the whole configuration of experiment i, every default
-// written out: the params of its run.
+// Effective returns the whole configuration of experiment i under the names of
+// solera.yaml, every default written out.
 func (c *Config) Effective(i int) map[string]any {
 	e := c.Experiments[i]
 	return plainMap(map[string]any{

@@ -400,6 +400,7 @@ func FuzzParse(f *testing.F) {
 		if len(c.Experiments) == 0 {
 			t.Fatal("no experiment")
 		}
+		returns(t, c)
 		for i := range c.Experiments {
 			b, err := json.Marshal(c.Effective(i))
 			if err != nil {

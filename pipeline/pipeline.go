@@ -163,7 +163,7 @@ func (p *Pipeline) jobs(ctx context.Context, stage string) ([]job, error) {
 		return []job{j}, err
 	case Preprocess:
 		return []job{{
-			stage: Preprocess, inputs: []string{c.RawName()}, params: p.preprocessParams(),
+			stage: Preprocess, inputs: []string{c.RawName()}, params: c.PreprocessParams(),
 			output: c.PreprocessName(), work: p.preprocess,
 		}}, nil
 	case Build:

@@ -423,13 +423,14 @@ func TestOldHalvesOfCheckpointsAreSwept(t *testing.T) {
 }
 
 func TestChangesNameTheKey(t *testing.T) {
-	before := Recipe{Stage: Train, Code: "sha256:aa", Params: map[string]any{"train": map[string]any{"learning_rate": 0.001, "epochs": 10}}, Inputs: map[string]string{"wine-raw": "sha256:11"}}
-	after := Recipe{Stage: Train, Code: "sha256:aa", Params: map[string]any{"train": map[string]any{"learning_rate": 0.002, "clip_norm": 1}}, Inputs: map[string]string{"wine-raw": "sha256:22"}}
+	before := Recipe{Stage: Train, Code: "sha256:aa", Params: map[string]any{"learning_rate": 0.001, "epochs": 10, "optimizer_options": map[string]any{"beta1": 0.9}}, Inputs: map[string]string{"wine-raw": "sha256:11"}}
+	after := Recipe{Stage: Train, Code: "sha256:aa", Params: map[string]any{"learning_rate": 0.002, "clip_norm": 1, "optimizer_options": map[string]any{"beta1": 0.8}}, Inputs: map[string]string{"wine-raw": "sha256:22"}}
 	want := []Change{
 		{"inputs.wine-raw", "sha256:11", "sha256:22"},
-		{"params.train.clip_norm", "", "1"},
-		{"params.train.epochs", "10", ""},
-		{"params.train.learning_rate", "0.001", "0.002"},
+		{"params.clip_norm", "", "1"},
+		{"params.epochs", "10", ""},
+		{"params.learning_rate", "0.001", "0.002"},
+		{"params.optimizer_options.beta1", "0.9", "0.8"},
 	}
 	if diff := cmp.Diff(want, changes(before, after)); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)

@@ -12,14 +12,6 @@ import (
 	"github.com/solera-ml/solera/transform"
 )
 
-// preprocessParams are the steps, and the columns that are not features.
-func (p *Pipeline) preprocessParams() map[string]any {
-	params := p.Config.PreprocessParams()
-	split := p.Config.Data.Split
-	params["not_features"] = map[string]any{"target": p.Config.Data.Target, "group": split.Group, "time": split.Time}
-	return params
-}
-
 // Rules returns the steps in the form that package transform plans by.
 func (c *Config) Rules() transform.Rules {
 	p := c.Preprocess

@@ -75,7 +75,7 @@ func changes(before, after Recipe) []Change {
 	return out
 }
 
-// flat spells a recipe as dotted keys: params.optimizer.adam.beta1 → 0.9.
+// flat spells a recipe as dotted keys: params.optimizer_options.beta1 → 0.9.
 func (r Recipe) flat() map[string]string {
 	out := map[string]string{"code": r.Code}
 	for name, digest := range r.Inputs {

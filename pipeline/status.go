@@ -25,7 +25,7 @@ type StageStatus struct {
 
 // Status says of each stage what Run would do now. It changes nothing. The
 // train stage is one entry; with several experiments the keys begin with the
-// experiment's name, as in exp002.params.train.learning_rate.
+// experiment's name, as in exp002.params.learning_rate.
 func (p *Pipeline) Status(ctx context.Context) ([]StageStatus, error) {
 	var out []StageStatus
 	known := map[string]solera.Version{} // what the stages before would leave as latest

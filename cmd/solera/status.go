@@ -98,7 +98,7 @@ func (a *app) showStatus(status []pipeline.StageStatus) error {
 	return a.printf("\nNext: %s run\n", a.self())
 }
 
-// changeText reads "params.train.learning_rate: 0.001 → 0.002".
+// changeText reads "params.learning_rate: 0.001 → 0.002".
 func changeText(c pipeline.Change) string {
 	switch {
 	case c.Before == "":
