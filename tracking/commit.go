@@ -103,7 +103,7 @@ func (r *Run) Commit(ctx context.Context, draft Draft) (v solera.Version, isNew 
 	v.Created = solera.MicrosOf(r.tracker.now())
 	staged := v
 	err = r.tracker.Store.Update(ctx, func(tx solera.Tx) (err error) {
-		v, isNew, err = commit(tx, staged)
+		v, isNew, err = r.tracker.commit(tx, staged)
 		if err != nil {
 			return err
 		}
@@ -169,8 +169,8 @@ func (d Draft) stage(ctx context.Context, blobs solera.Blobs) (solera.Version, e
 }
 
 // commit makes v the newest version of its artifact unless the newest has its
-// content, and ties it to its run.
-func commit(tx solera.Tx, v solera.Version) (solera.Version, bool, error) {
+// content, ties it to its run and signs it.
+func (t *Tracker) commit(tx solera.Tx, v solera.Version) (solera.Version, bool, error) {
 	newest, err := newest(tx, v.Project, v.Artifact)
 	if err != nil && !errors.Is(err, solera.ErrNotFound) {
 		return v, false, err
@@ -186,7 +186,10 @@ func commit(tx solera.Tx, v solera.Version) (solera.Version, bool, error) {
 	if err != nil {
 		return v, false, err
 	}
-	return v, true, tx.AddEdge(solera.Edge{Run: v.Run, Version: v.ID(), Kind: solera.Made})
+	if err := tx.AddEdge(solera.Edge{Run: v.Run, Version: v.ID(), Kind: solera.Made}); err != nil {
+		return v, false, err
+	}
+	return v, true, t.sign(tx, v)
 }
 
 func newest(tx solera.Tx, project, artifact string) (solera.Version, error) {

@@ -153,7 +153,7 @@ func (t *Tracker) Reuse(ctx context.Context, spec RunSpec, inputs ...solera.Vers
 		for _, old := range hit.Outputs {
 			v := old
 			v.Run, v.Created = run.ID, run.Created
-			v, _, err := commit(tx, v)
+			v, _, err := t.commit(tx, v)
 			if err != nil {
 				return err
 			}

@@ -97,7 +97,10 @@ func (r *Run) use(tx solera.Tx, v solera.Version) error {
 			return fmt.Errorf("%w: %s was made from a version that this run made; use it in another run", solera.ErrConflict, v.Name())
 		}
 	}
-	return tx.AddEdge(solera.Edge{Run: r.run.ID, Version: v.ID(), Kind: solera.Used})
+	if err := tx.AddEdge(solera.Edge{Run: r.run.ID, Version: v.ID(), Kind: solera.Used}); err != nil || !r.made {
+		return err
+	}
+	return r.tracker.signAgain(tx, r.run.ID)
 }
 
 // Finish ends the run: Finished if cause is nil, Killed if cause is ErrStopped

@@ -32,6 +32,9 @@ type Tracker struct {
 	// committed comes from. It is called inside the committing transaction, so
 	// it must not touch the store. nil = versions are committed unsigned.
 	Sign func(run solera.Run, v solera.Version, used []solera.Version) (envelope []byte, err error)
+	// Key is the public key that verifies what Sign signs. It is stored with the
+	// first version that it signed.
+	Key solera.SigningKey
 
 	Clock  func() time.Time // nil = time.Now
 	Random io.Reader        // of run identifiers; nil = crypto/rand

@@ -51,14 +51,15 @@ var house = []struct {
 	{"model", learning, ". eval nn numeric table tensor transform"},
 	{"explain", learning, ". eval model nn numeric table tensor transform"},
 
-	{"tracking", rules, "."},
+	{"provenance", rules, "."},
+	{"tracking", rules, ". provenance"},
 	{"pipeline", rules, ". dataset eval explain fit model nn numeric split table tensor tracking transform"},
 
 	{"store", memory, "."},
 	{"blob", memory, "."},
 	{"blob/blobtest", memory, ". blob"},
 
-	{"cmd/solera", rim, ". blob dataset eval explain fit model nn numeric pipeline split store table tensor tracking transform"},
+	{"cmd/solera", rim, ". blob dataset eval explain fit model nn numeric pipeline provenance split store table tensor tracking transform"},
 }
 
 type half string
@@ -74,15 +75,18 @@ const (
 // Modules from outside, and the packages that may import them. A dependency
 // that one package hides can be replaced in one package.
 var outside = map[string]string{
-	"charm.land/lipgloss/v2":           "cmd/solera",
-	"github.com/goccy/go-yaml":         "pipeline cmd/solera",
-	"github.com/parquet-go/parquet-go": "table",
-	"github.com/pressly/goose/v3":      "store",
-	"github.com/spf13/cobra":           "cmd/solera",
-	"github.com/vbauerster/mpb/v8":     "cmd/solera",
-	"golang.org/x/sys":                 "tensor blob store cmd/solera",
-	"golang.org/x/term":                "cmd/solera",
-	"modernc.org/sqlite":               "store",
+	"charm.land/lipgloss/v2":                            "cmd/solera",
+	"github.com/goccy/go-yaml":                          "pipeline cmd/solera",
+	"github.com/in-toto/attestation":                    "provenance",
+	"github.com/parquet-go/parquet-go":                  "table",
+	"github.com/pressly/goose/v3":                       "store",
+	"github.com/secure-systems-lab/go-securesystemslib": "provenance",
+	"github.com/spf13/cobra":                            "cmd/solera",
+	"github.com/vbauerster/mpb/v8":                      "cmd/solera",
+	"golang.org/x/sys":                                  "tensor blob store cmd/solera",
+	"golang.org/x/term":                                 "cmd/solera",
+	"google.golang.org/protobuf":                        "provenance",
+	"modernc.org/sqlite":                                "store",
 }
 
 // Modules that only tests may import, in any package.
