@@ -36,8 +36,10 @@ type Store interface {
 	Beat(ctx context.Context, run RunID) error
 
 	// Dump writes everything that the store holds, as of one moment, in a form
-	// that every database reads. Others may write meanwhile.
-	Dump(ctx context.Context, w io.Writer) error
+	// that every database reads. Others may write meanwhile. Before it writes,
+	// it calls also with the transaction of that moment, so that a caller can
+	// note what else belongs to it.
+	Dump(ctx context.Context, w io.Writer, also ...func(Tx) error) error
 	// Load fills an empty store with what Dump wrote, all or nothing. A store
 	// that holds anything is ErrConflict, a dump that is altered or cut short
 	// ErrCorrupt.
