@@ -90,6 +90,8 @@ type Tx interface {
 	// RunFiles returns the files of a run by path.
 	RunFiles(RunID) ([]Entry, error)
 
+	// Projects returns the names of the projects that have a run, sorted.
+	Projects() ([]string, error)
 	Artifact(project, name string) (Artifact, error)
 	Artifacts(project string) ([]Artifact, error) // by name; project "" = all, by project and name
 

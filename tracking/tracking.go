@@ -146,6 +146,16 @@ func (t *Tracker) Runs(ctx context.Context, q solera.RunQuery) ([]solera.Run, er
 	return runs, err
 }
 
+// Projects returns the names of all projects of the store, sorted.
+func (t *Tracker) Projects(ctx context.Context) ([]string, error) {
+	var list []string
+	err := t.Store.View(ctx, func(tx solera.Tx) (err error) {
+		list, err = tx.Projects()
+		return err
+	})
+	return list, err
+}
+
 // Artifacts returns the artifacts of the project by name.
 func (t *Tracker) Artifacts(ctx context.Context) ([]solera.Artifact, error) {
 	var list []solera.Artifact

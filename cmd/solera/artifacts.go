@@ -19,11 +19,7 @@ files.`,
 		Args: atMostOne("artifact"),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
-			cfg, err := a.readConfig()
-			if err != nil {
-				return err
-			}
-			w, err := a.open(ctx, cfg.Project, false)
+			w, err := a.openProject(ctx)
 			if err != nil {
 				return err
 			}

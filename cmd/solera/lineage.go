@@ -28,11 +28,7 @@ func (a *app) lineageCommand() *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
-			cfg, err := a.readConfig()
-			if err != nil {
-				return err
-			}
-			w, err := a.open(ctx, cfg.Project, false)
+			w, err := a.openProject(ctx)
 			if err != nil {
 				return err
 			}

@@ -66,7 +66,7 @@ func Main(argv []string, stdin io.Reader, stdout, stderr io.Writer, env func(str
 	// Flags may not have been read yet when something goes wrong in them. Not
 	// before command, which sets them to their defaults.
 	a.json = wantsJSON(args)
-	err := root.ExecuteContext(ctx)
+	err := root.ExecuteContext(solera.WithActor(ctx, a.actor()))
 	if err != nil && !*reached && !errors.Is(err, solera.ErrUsage) {
 		err = fmt.Errorf("%w: %w", solera.ErrUsage, err) // cobra's own: unknown flag, wrong arguments
 	}
@@ -107,6 +107,7 @@ type app struct {
 	config  string // --config, "" = solera.yaml
 	store   string // --store
 	blobs   string // --blobs
+	project string // --project, "" = that of solera.yaml, or the only one
 	json    bool
 	quiet   bool
 	verbose bool
@@ -143,6 +144,7 @@ file solera.yaml, no network. Begin with a sample, or with your own table:
 	f.StringVar(&a.config, "config", "", "read `FILE` in the place of solera.yaml")
 	f.StringVar(&a.store, "store", "", "keep runs and artifacts in `URL` (default .solera; SOLERA_STORE)")
 	f.StringVar(&a.blobs, "blobs", "", "keep the bytes of artifacts in `URL` (default STORE/blobs; SOLERA_BLOBS)")
+	f.StringVar(&a.project, "project", "", "look at project `NAME` (default that of solera.yaml, or the store's only one)")
 	f.BoolVar(&a.json, "json", false, "write JSON for scripts (docs/cli.md)")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "every epoch on a line of its own")

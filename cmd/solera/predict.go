@@ -37,11 +37,7 @@ FILE needs the columns that the model was trained on; others are ignored.`,
 }
 
 func (a *app) predict(ctx context.Context, ref, file string) error {
-	cfg, err := a.readConfig()
-	if err != nil {
-		return err
-	}
-	w, err := a.open(ctx, cfg.Project, false)
+	w, err := a.openProject(ctx)
 	if err != nil {
 		return err
 	}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/blob"
@@ -24,8 +26,15 @@ func (a *app) configPath() string {
 	return a.path(pipeline.FileName)
 }
 
-// readConfig reads the configuration.
-func (a *app) readConfig() (*pipeline.Config, error) { return pipeline.Open(a.configPath()) }
+// readConfig reads the configuration. Its project is the one that runs, so
+// another one after --project is a contradiction.
+func (a *app) readConfig() (*pipeline.Config, error) {
+	cfg, err := pipeline.Open(a.configPath())
+	if err == nil && a.project != "" && a.project != cfg.Project {
+		return nil, usage("--project %s: %s is of the project %s", a.project, cfg.File(), cfg.Project)
+	}
+	return cfg, err
+}
 
 // A workspace is an open store, its blobs and the project in it.
 type workspace struct {
@@ -107,6 +116,70 @@ func (a *app) open(ctx context.Context, project string, create bool) (*workspace
 		Tracker:     &tracking.Tracker{Store: db, Blobs: dir, Project: project, Solera: version, Host: host},
 		checkpoints: checkpoints, close: db.Close,
 	}, nil
+}
+
+// openProject opens an existing store for a command that looks at what is
+// there, or annotates it. It needs no configuration: the project is that of
+// --project, else that of solera.yaml, else the only one in the store.
+func (a *app) openProject(ctx context.Context) (*workspace, error) {
+	project := a.project
+	if project != "" {
+		if err := solera.CheckName(project); err != nil {
+			return nil, usage("--project: %v", err)
+		}
+	} else {
+		cfg, err := a.readConfig()
+		switch {
+		case err == nil:
+			project = cfg.Project
+		case a.config != "" || !errors.Is(err, solera.ErrNotFound):
+			return nil, err
+		}
+	}
+	w, err := a.open(ctx, project, false)
+	if err != nil {
+		return nil, err
+	}
+	if project == "" {
+		w.Project, err = a.onlyProject(ctx, w)
+		if err != nil {
+			return nil, errors.Join(err, w.close())
+		}
+	}
+	return w, nil
+}
+
+// onlyProject returns the project of a store that has one.
+func (a *app) onlyProject(ctx context.Context, w *workspace) (string, error) {
+	projects, err := w.Projects(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case len(projects) == 1:
+		return projects[0], nil
+	case len(projects) == 0:
+		return "", &solera.InputError{Msg: "the store is empty", Hint: a.self() + " run fills it", Err: solera.ErrNotFound}
+	}
+	return "", usage("the store has %s: name one with --project: %s", count(len(projects), "project"), enumerate(projects))
+}
+
+// actor is who types the command, as the audit log names people: user@host.
+func (a *app) actor() string {
+	name := firstOf(a.env("USER"), a.env("LOGNAME"), a.env("USERNAME"))
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		name = u.Username
+	}
+	host, _ := os.Hostname() // nobody is turned away for want of a name
+	clean := func(s, other string) string {
+		s = strings.Map(func(r rune) rune {
+			if !unicode.IsPrint(r) || r == '@' || r == unicode.ReplacementChar {
+				return -1
+			}
+			return r
+		}, s)
+		return firstOf(s[:min(len(s), solera.MaxName)], other)
+	}
+	return strings.ToValidUTF8(clean(name, "unknown")+"@"+clean(host, "localhost"), "")
 }
 
 // absent makes a reference that names nothing an error that says how to find
