@@ -19,7 +19,7 @@ func (d *DB) Append(ctx context.Context, run solera.RunID, points []solera.Point
 			return 0, fmt.Errorf("run %s: append points: metric %.80q: %w: want 1 to 1024 bytes of UTF-8", run, p.Key, solera.ErrInvalid)
 		}
 	}
-	err = d.update(ctx, func(t *tx) (err error) {
+	err = d.append(ctx, func(t *tx) (err error) {
 		last, err = t.append(run, points)
 		return err
 	})

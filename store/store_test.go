@@ -65,7 +65,7 @@ func TestStore(t *testing.T) {
 		{"odd text survives", oddText},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) { tt.run(t, openSQLite(t)) })
+		t.Run(tt.name, func(t *testing.T) { eachDatabase(t, tt.run) })
 	}
 }
 
@@ -243,7 +243,8 @@ func versionRoundTrip(t *testing.T, s solera.Store) {
 	createRun(t, s, solera.Run{ID: "r"})
 	want := draft("wine", "x")
 	want.Metadata = solera.Fields{"rows": 142}
-	want.Files = append(want.Files, solera.Entry{Path: "B", Digest: solera.DigestOf(nil)}, solera.Entry{Path: "ü", Digest: solera.DigestOf(nil)})
+	want.Tags, want.Description, want.Expires = []string{"a", "b"}, "split by\ntime", 7
+	want.Files = append(want.Files, solera.Entry{Path: "B", Digest: solera.DigestOf(nil), Size: 3, Ref: "s3://bucket/key"}, solera.Entry{Path: "ü", Digest: solera.DigestOf(nil)})
 	commit(t, s, want)
 	want.Aliases = []string{"champion", "latest"}
 	slices.SortFunc(want.Files, func(a, b solera.Entry) int { return strings.Compare(a.Path, b.Path) })
@@ -618,7 +619,10 @@ func oddText(t *testing.T, s solera.Store) {
 // Whatever the order of commits and aliases, numbers have no gap, latest is
 // the newest, and an alias names what it was set to last.
 func TestVersionsAndAliasesFollowTheirModel(t *testing.T) {
-	s := openSQLite(t)
+	eachDatabase(t, versionsAndAliasesFollowTheirModel)
+}
+
+func versionsAndAliasesFollowTheirModel(t *testing.T, s solera.Store) {
 	createRun(t, s, solera.Run{ID: "r"})
 	instance := 0
 	rapid.Check(t, func(rt *rapid.T) {
