@@ -2,9 +2,12 @@ package solera
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // An Artifact is a named line of versions of one type: a data set, a model.
@@ -12,7 +15,7 @@ type Artifact struct {
 	Project string `json:"project"`
 	Name    string `json:"name"`
 	Type    string `json:"type"`    // of the first version and of every later one
-	Newest  int    `json:"newest"`  // number of the newest version
+	Newest  int    `json:"newest"`  // number of the newest version that is not deleted; -1 if all are
 	Created Micros `json:"created"` // of the first version
 	Updated Micros `json:"updated"` // of the newest version
 }
@@ -96,10 +99,19 @@ type VersionQuery struct {
 	Limit    int  // 0 = all
 }
 
+// MaxFiles is the most files that a version may have. More belong into an
+// archive or a table: a manifest is held in memory.
+const MaxFiles = 1_000_000
+
 // CheckFiles reports ErrInvalid unless files can be the manifest of a version:
-// every path passes CheckPath, none appears twice, none is a folder of
-// another, no size is negative, no digest missing.
+// at most MaxFiles, every path passes CheckPath, none appears twice, none is a
+// folder of another, no size is negative, no digest missing, every Ref a
+// file://, s3:// or https:// URL without credentials and control characters,
+// of at most 2,048 bytes.
 func CheckFiles(files []Entry) error {
+	if len(files) > MaxFiles {
+		return fmt.Errorf("%d files: %w: a version has at most %d; pack them into archives or a table", len(files), ErrInvalid, MaxFiles)
+	}
 	paths := make(map[string]bool, len(files))
 	for _, e := range files {
 		if err := CheckPath(e.Path); err != nil {
@@ -112,6 +124,11 @@ func CheckFiles(files []Entry) error {
 			return fmt.Errorf("path %s: %w: it appears twice", clip(e.Path), ErrInvalid)
 		}
 		paths[e.Path] = true
+		if e.Ref != "" {
+			if err := checkExternal(e.Ref); err != nil {
+				return fmt.Errorf("path %s: reference %w", clip(e.Path), err)
+			}
+		}
 	}
 	for _, e := range files {
 		for i, c := range e.Path {
@@ -119,6 +136,31 @@ func CheckFiles(files []Entry) error {
 				return fmt.Errorf("path %s: %w: %s is a file, it cannot be a folder too", clip(e.Path), ErrInvalid, clip(e.Path[:i]))
 			}
 		}
+	}
+	return nil
+}
+
+// checkExternal reports ErrInvalid unless s says where an external file is.
+// Messages do not repeat what may be a password.
+func checkExternal(s string) error {
+	if len(s) > 2048 {
+		return fmt.Errorf("of %d bytes: %w: at most 2048 are allowed", len(s), ErrInvalid)
+	}
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		return fmt.Errorf("%w: it is not UTF-8 or has control characters", ErrInvalid)
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return fmt.Errorf("%w: it is no URL; write file:///folder/file, s3://bucket/key or https://host/path", ErrInvalid)
+	}
+	if u.User != nil {
+		return fmt.Errorf("to %s: %w: credentials are not recorded; leave them out", clip(u.Redacted()), ErrInvalid)
+	}
+	switch {
+	case u.Scheme == "file" && u.Host == "" && strings.HasPrefix(u.Path, "/"):
+	case (u.Scheme == "s3" || u.Scheme == "https") && u.Host != "" && u.Opaque == "":
+	default:
+		return fmt.Errorf("%s: %w: want file:///folder/file, s3://bucket/key or https://host/path", clip(s), ErrInvalid)
 	}
 	return nil
 }

@@ -1,17 +1,22 @@
 package store
 
 import (
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/solera-ml/solera"
 )
 
 const artifactSelect = `SELECT a.project, a.name, a.type,
-	(SELECT MAX(v.number) FROM versions v WHERE v.project = a.project AND v.artifact = a.name),
+	COALESCE((SELECT v.number FROM versions v WHERE v.project = a.project AND v.artifact = a.name AND v.deleted = 0
+		ORDER BY v.number DESC LIMIT 1), -1),
 	a.created, a.updated FROM artifacts a`
 
 func scanArtifact(scan func(...any) error) (solera.Artifact, error) {
@@ -52,10 +57,14 @@ func (t *tx) createVersion(v solera.Version) (solera.Version, error) {
 	if err := errors.Join(solera.CheckName(v.Project), solera.CheckName(v.Artifact), solera.CheckFiles(v.Files)); err != nil {
 		return v, err
 	}
+	about, err := aboutOf(v)
+	if err != nil {
+		return v, err
+	}
 	// The row of the artifact is what its committers queue for, so a number
 	// is given once.
 	var typ string
-	err := t.row(`INSERT INTO artifacts (project, name, type, next, created, updated) VALUES ($1, $2, $3, 1, $4, $4)
+	err = t.row(`INSERT INTO artifacts (project, name, type, next, created, updated) VALUES ($1, $2, $3, 1, $4, $4)
 		ON CONFLICT (project, name) DO UPDATE SET next = artifacts.next + 1, updated = EXCLUDED.updated
 		RETURNING next - 1, type`,
 		v.Project, v.Artifact, v.Type, int64(v.Created)).Scan(&v.Number, &typ)
@@ -68,9 +77,102 @@ func (t *tx) createVersion(v solera.Version) (solera.Version, error) {
 	if err := t.createContent(v); err != nil {
 		return v, err
 	}
-	_, err = t.exec(`INSERT INTO versions (project, artifact, number, content, run, created) VALUES ($1, $2, $3, $4, $5, $6)`,
-		v.Project, v.Artifact, v.Number, v.Digest.String(), string(v.Run), int64(v.Created))
-	return v, err
+	v.Tags, v.Deleted, v.Aliases = about.tags, 0, nil
+	_, err = t.exec(`INSERT INTO versions (project, artifact, number, content, run, created, tags, description, expires, deleted)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)`,
+		v.Project, v.Artifact, v.Number, v.Digest.String(), string(v.Run), int64(v.Created),
+		about.json, v.Description, int64(v.Expires))
+	if err != nil {
+		return v, err
+	}
+	after := solera.Fields{
+		"type": v.Type, "digest": v.Digest.String(), "size": v.Size, "files": len(v.Files), "run": string(v.Run),
+	}
+	maps.Copy(after, changed(v, solera.Version{}))
+	return v, t.note("version.create", v.ID().String(), nil, after)
+}
+
+// about is what may change of a version, as the database holds it.
+type about struct {
+	tags []string // sorted, without repeats
+	json string
+}
+
+func aboutOf(v solera.Version) (about, error) {
+	tags := append([]string{}, v.Tags...)
+	slices.Sort(tags)
+	tags = slices.Compact(tags)
+	for _, s := range append([]string{v.Description}, tags...) {
+		if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+			return about{}, fmt.Errorf("text %.80q: %w: want UTF-8 without a zero byte", s, solera.ErrInvalid)
+		}
+	}
+	raw, err := json.Marshal(tags)
+	return about{tags, string(raw)}, err
+}
+
+// changed returns what is about v and otherwise about old, for the audit log.
+func changed(v, old solera.Version) solera.Fields {
+	f := solera.Fields{}
+	if !slices.Equal(v.Tags, old.Tags) {
+		f["tags"] = append([]string{}, v.Tags...)
+	}
+	if v.Description != old.Description {
+		f["description"] = v.Description
+	}
+	if v.Expires != old.Expires {
+		f["expires"] = v.Expires
+	}
+	if v.Deleted != old.Deleted {
+		f["deleted"] = v.Deleted
+	}
+	return f
+}
+
+func (t *tx) UpdateVersion(v solera.Version) error {
+	if err := t.updateVersion(v); err != nil {
+		return fmt.Errorf("update version %v: %w", v.ID(), err)
+	}
+	return nil
+}
+
+func (t *tx) updateVersion(v solera.Version) error {
+	about, err := aboutOf(v)
+	if err != nil {
+		return err
+	}
+	v.Tags = about.tags
+	id := v.ID()
+	old, err := scanVersion(t.row(versionSelect+versionByID, id.Project, id.Artifact, id.Number).Scan)
+	if err != nil {
+		return notFound(err, "version "+id.Name())
+	}
+	after := changed(v, old)
+	if len(after) == 0 {
+		return nil
+	}
+	_, err = t.exec(`UPDATE versions SET tags = $4, description = $5, expires = $6, deleted = $7
+		WHERE project = $1 AND artifact = $2 AND number = $3`,
+		id.Project, id.Artifact, id.Number, about.json, v.Description, int64(v.Expires), int64(v.Deleted))
+	if err != nil {
+		return err
+	}
+	if err := t.note("version.update", id.String(), changed(old, v), after); err != nil {
+		return err
+	}
+	if v.Deleted == 0 {
+		return nil
+	}
+	aliases, err := t.aliasesOf(id)
+	if err != nil {
+		return err
+	}
+	for _, alias := range aliases {
+		if err := t.DeleteAlias(id.Project, id.Artifact, alias); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // createContent stores what versions of one digest share, unless it is there.
@@ -87,21 +189,69 @@ func (t *tx) createContent(v solera.Version) error {
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
 		return err
 	}
-	return t.many(`INSERT INTO entries (content, path, digest, size) VALUES ($1, $2, $3, $4)`, len(v.Files), func(i int) []any {
-		return []any{v.Digest.String(), v.Files[i].Path, v.Files[i].Digest.String(), v.Files[i].Size}
+	content := v.Digest.String()
+	return t.insert(`INSERT INTO entries (content, path, digest, size, ref)`, 5, len(v.Files), func(i int) []any {
+		e := v.Files[i]
+		return []any{content, e.Path, e.Digest.String(), e.Size, e.Ref}
 	})
 }
 
+// insert adds n rows of so many columns, hundreds with one statement: over a
+// network each statement costs a round trip.
+func (t *tx) insert(into string, columns, n int, row func(i int) []any) error {
+	const most = 400 // rows of a statement; SQLite takes 32,766 arguments
+	full := into + values(columns, min(n, most))
+	for from := 0; from < n; from += most {
+		rows := min(n-from, most)
+		query := full
+		if rows < min(n, most) {
+			query = into + values(columns, rows)
+		}
+		args := make([]any, 0, rows*columns)
+		for i := range rows {
+			args = append(args, row(from+i)...)
+		}
+		if _, err := t.exec(query, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// values returns " VALUES ($1, $2), ($3, $4)" for two columns and two rows.
+func values(columns, rows int) string {
+	b := []byte(" VALUES ")
+	for i := range rows {
+		for j := range columns {
+			switch {
+			case j > 0:
+				b = append(b, ", $"...)
+			case i > 0:
+				b = append(b, "), ($"...)
+			default:
+				b = append(b, "($"...)
+			}
+			b = strconv.AppendInt(b, int64(i*columns+j+1), 10)
+		}
+	}
+	return string(append(b, ')'))
+}
+
 const versionSelect = `SELECT v.project, v.artifact, v.number, c.type, v.content, c.size, c.metadata, v.run, v.created,
-	v.number = (SELECT MAX(n.number) FROM versions n WHERE n.project = v.project AND n.artifact = v.artifact)
+	v.tags, v.description, v.expires, v.deleted,
+	v.number = COALESCE((SELECT n.number FROM versions n WHERE n.project = v.project AND n.artifact = v.artifact AND n.deleted = 0
+		ORDER BY n.number DESC LIMIT 1), -1)
 	FROM versions v JOIN contents c ON c.digest = v.content`
+
+const versionByID = ` WHERE v.project = $1 AND v.artifact = $2 AND v.number = $3`
 
 // scanVersion leaves Files nil and puts Latest alone into Aliases.
 func scanVersion(scan func(...any) error) (solera.Version, error) {
 	var v solera.Version
-	var digest, metadata string
+	var digest, metadata, tags string
 	var latest bool
-	err := scan(&v.Project, &v.Artifact, &v.Number, &v.Type, &digest, &v.Size, &metadata, &v.Run, &v.Created, &latest)
+	err := scan(&v.Project, &v.Artifact, &v.Number, &v.Type, &digest, &v.Size, &metadata, &v.Run, &v.Created,
+		&tags, &v.Description, &v.Expires, &v.Deleted, &latest)
 	if err != nil {
 		return v, err
 	}
@@ -109,7 +259,7 @@ func scanVersion(scan func(...any) error) (solera.Version, error) {
 	if latest {
 		v.Aliases = append(v.Aliases, solera.Latest)
 	}
-	err = errors.Join(v.Digest.UnmarshalText([]byte(digest)), json.Unmarshal([]byte(metadata), &v.Metadata))
+	err = errors.Join(v.Digest.UnmarshalText([]byte(digest)), json.Unmarshal([]byte(metadata), &v.Metadata), json.Unmarshal([]byte(tags), &v.Tags))
 	if err != nil {
 		return v, fmt.Errorf("version %v: %w: its record cannot be read: %v", v.ID(), solera.ErrCorrupt, err)
 	}
@@ -117,22 +267,29 @@ func scanVersion(scan func(...any) error) (solera.Version, error) {
 }
 
 func (t *tx) Version(id solera.VersionID) (solera.Version, error) {
-	row := t.row(versionSelect+` WHERE v.project = $1 AND v.artifact = $2 AND v.number = $3`, id.Project, id.Artifact, id.Number)
-	v, err := scanVersion(row.Scan)
+	v, err := scanVersion(t.row(versionSelect+versionByID, id.Project, id.Artifact, id.Number).Scan)
 	if err != nil {
 		return v, notFound(err, "version "+id.Name())
 	}
 	if v.Files, err = t.files(v.Digest); err != nil {
 		return v, err
 	}
+	aliases, err := t.aliasesOf(id)
+	v.Aliases = append(v.Aliases, aliases...)
+	slices.Sort(v.Aliases)
+	return v, err
+}
+
+// aliasesOf returns the names of a version but Latest, sorted.
+func (t *tx) aliasesOf(id solera.VersionID) (list []string, err error) {
 	err = t.rows(func(scan func(...any) error) error {
 		var alias string
 		err := scan(&alias)
-		v.Aliases = append(v.Aliases, alias)
+		list = append(list, alias)
 		return err
 	}, `SELECT alias FROM aliases WHERE project = $1 AND artifact = $2 AND number = $3`, id.Project, id.Artifact, id.Number)
-	slices.Sort(v.Aliases)
-	return v, err
+	slices.Sort(list)
+	return list, err
 }
 
 // files returns the manifest of a content. Sorted here: databases differ in
@@ -142,12 +299,12 @@ func (t *tx) files(content solera.Digest) ([]solera.Entry, error) {
 	err := t.rows(func(scan func(...any) error) error {
 		var e solera.Entry
 		var digest string
-		if err := scan(&e.Path, &digest, &e.Size); err != nil {
+		if err := scan(&e.Path, &digest, &e.Size, &e.Ref); err != nil {
 			return err
 		}
 		files = append(files, e)
 		return files[len(files)-1].Digest.UnmarshalText([]byte(digest))
-	}, `SELECT path, digest, size FROM entries WHERE content = $1`, content.String())
+	}, `SELECT path, digest, size, ref FROM entries WHERE content = $1`, content.String())
 	slices.SortFunc(files, func(a, b solera.Entry) int { return strings.Compare(a.Path, b.Path) })
 	return files, err
 }
@@ -166,6 +323,21 @@ func (t *tx) versions(q solera.VersionQuery) ([]solera.Version, error) {
 	f.text("v.artifact", q.Artifact)
 	f.text("v.content", q.Digest.String())
 	f.text("v.run", string(q.Run))
+	if q.Tag != "" {
+		// Tags are a JSON list of strings. Inside a string a quote is escaped,
+		// so a comma and a bare quote are the beginning of a tag and no part of
+		// one.
+		tag, err := json.Marshal(q.Tag)
+		if err != nil {
+			return nil, err
+		}
+		f.args = append(f.args, ","+string(tag))
+		const list = `',' || substr(v.tags, 2)`
+		f.where = append(f.where, fmt.Sprintf(`replace(%s, $%d, '') <> %[1]s`, list, len(f.args)))
+	}
+	if !q.Deleted {
+		f.equal("v.deleted", 0)
+	}
 	list := []solera.Version{}
 	err := t.rows(func(scan func(...any) error) error {
 		v, err := scanVersion(scan)
@@ -216,7 +388,8 @@ func (t *tx) Resolve(ref solera.Ref) (solera.VersionID, error) {
 		err = t.row(`SELECT number FROM versions WHERE project = $1 AND artifact = $2 AND number = $3`,
 			ref.Project, ref.Artifact, ref.Number).Scan(&id.Number)
 	case solera.Latest:
-		err = t.row(`SELECT number FROM versions WHERE project = $1 AND artifact = $2 ORDER BY number DESC LIMIT 1`,
+		err = t.row(`SELECT number FROM versions WHERE project = $1 AND artifact = $2 AND deleted = 0
+			ORDER BY number DESC LIMIT 1`,
 			ref.Project, ref.Artifact).Scan(&id.Number)
 	default:
 		err = t.row(`SELECT number FROM aliases WHERE project = $1 AND artifact = $2 AND alias = $3`,
@@ -229,27 +402,85 @@ func (t *tx) SetAlias(id solera.VersionID, alias string) error {
 	if err := solera.CheckAlias(alias); err != nil {
 		return err
 	}
-	if _, err := t.Resolve(id.Ref()); err != nil {
+	if err := t.setAlias(id, alias); err != nil {
 		return fmt.Errorf("set alias %s: %w", alias, err)
 	}
-	_, err := t.exec(`INSERT INTO aliases (project, artifact, alias, number) VALUES ($1, $2, $3, $4)
+	return nil
+}
+
+func (t *tx) setAlias(id solera.VersionID, alias string) error {
+	var deleted int64
+	err := t.row(`SELECT deleted FROM versions WHERE project = $1 AND artifact = $2 AND number = $3`,
+		id.Project, id.Artifact, id.Number).Scan(&deleted)
+	if err != nil {
+		return notFound(err, "version "+id.Name())
+	}
+	if deleted != 0 {
+		return fmt.Errorf("version %s: %w: it is deleted; choose another version", id.Name(), solera.ErrConflict)
+	}
+	before, err := t.aliased(id.Project, id.Artifact, alias)
+	if err != nil || before["number"] == id.Number {
+		return err
+	}
+	_, err = t.exec(`INSERT INTO aliases (project, artifact, alias, number) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (project, artifact, alias) DO UPDATE SET number = EXCLUDED.number`, id.Project, id.Artifact, alias, id.Number)
-	return err
+	if err != nil {
+		return err
+	}
+	return t.note("alias.set", aliasSubject(id.Project, id.Artifact, alias), before, solera.Fields{"number": id.Number})
+}
+
+func aliasSubject(project, artifact, alias string) string {
+	return solera.Ref{Project: project, Artifact: artifact, Alias: alias}.String()
+}
+
+// aliased returns the "number" that an alias names, or nothing.
+func (t *tx) aliased(project, artifact, alias string) (solera.Fields, error) {
+	var number int
+	err := t.row(`SELECT number FROM aliases WHERE project = $1 AND artifact = $2 AND alias = $3`, project, artifact, alias).Scan(&number)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return solera.Fields{"number": number}, err
 }
 
 func (t *tx) DeleteAlias(project, artifact, alias string) error {
-	_, err := t.exec(`DELETE FROM aliases WHERE project = $1 AND artifact = $2 AND alias = $3`, project, artifact, alias)
-	return err
+	if err := t.deleteAlias(project, artifact, alias); err != nil {
+		return fmt.Errorf("delete alias %s: %w", aliasSubject(project, artifact, alias), err)
+	}
+	return nil
+}
+
+func (t *tx) deleteAlias(project, artifact, alias string) error {
+	before, err := t.aliased(project, artifact, alias)
+	if err != nil || before == nil {
+		return err
+	}
+	_, err = t.exec(`DELETE FROM aliases WHERE project = $1 AND artifact = $2 AND alias = $3`, project, artifact, alias)
+	if err != nil {
+		return err
+	}
+	return t.note("alias.delete", aliasSubject(project, artifact, alias), before, nil)
 }
 
 func (t *tx) AddEdge(e solera.Edge) error {
-	_, err := t.exec(`INSERT INTO edges (run, kind, project, artifact, number) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (run, kind, project, artifact, number) DO NOTHING`,
-		string(e.Run), string(e.Kind), e.Version.Project, e.Version.Artifact, e.Version.Number)
-	if err != nil {
+	if err := t.addEdge(e); err != nil {
 		return fmt.Errorf("tie run %s to %v: %w", e.Run, e.Version, err)
 	}
 	return nil
+}
+
+func (t *tx) addEdge(e solera.Edge) error {
+	done, err := t.exec(`INSERT INTO edges (run, kind, project, artifact, number) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (run, kind, project, artifact, number) DO NOTHING`,
+		string(e.Run), string(e.Kind), e.Version.Project, e.Version.Artifact, e.Version.Number)
+	if err != nil {
+		return err
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	return t.note("edge.add", e.Version.String(), nil, solera.Fields{"run": string(e.Run), "kind": string(e.Kind)})
 }
 
 func (t *tx) Edges(q solera.EdgeQuery) ([]solera.Edge, error) {

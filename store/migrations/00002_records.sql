@@ -44,7 +44,7 @@ CREATE TABLE statements (
     project  TEXT   NOT NULL,
     artifact TEXT   NOT NULL,
     number   BIGINT NOT NULL,
-    envelope TEXT   NOT NULL,
+    envelope BYTEA  NOT NULL,
     PRIMARY KEY (project, artifact, number),
     FOREIGN KEY (project, artifact, number) REFERENCES versions (project, artifact, number) ON DELETE CASCADE
 );
