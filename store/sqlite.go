@@ -70,8 +70,9 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 }
 
 func sqliteEngine(path string) engine {
+	t := newTurnstile(path)
 	return engine{
-		enter: newTurnstile(path).enter, batch: prepared, explain: sqliteExplain, obstacle: sqliteObstacle,
+		enter: func(ctx context.Context, _ bool) (func(), error) { return t.enter(ctx) }, batch: prepared, explain: sqliteExplain, obstacle: sqliteObstacle,
 		// The database is a file of this machine: its clock is the machine's.
 		now: func(*tx) (int64, error) { return time.Now().UnixMicro(), nil },
 	}
@@ -126,7 +127,7 @@ func (d *DB) prepare(ctx context.Context) error {
 	}
 	// Creating and migrating is for one process at a time: what one statement
 	// does is all or nothing, but two processes could interleave.
-	leave, err := d.enter(ctx)
+	leave, err := d.enter(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -146,7 +147,7 @@ func (d *DB) prepare(ctx context.Context) error {
 	if _, err := d.write.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
 		return err
 	}
-	return migrate(ctx, goose.DialectSQLite3, d.write)
+	return migrate(ctx, goose.DialectSQLite3, d.write, migrationFiles())
 }
 
 // inspect reports whether the file is a store of our schema already, and fails
@@ -175,10 +176,15 @@ func (d *DB) inspect(ctx context.Context) (current bool, err error) {
 		return false, err
 	}
 	if have.Int64 > want {
-		return false, fmt.Errorf("%w: a newer Solera wrote it (schema %d, this program knows %d); use that one, or newer",
-			solera.ErrInvalid, have.Int64, want)
+		return false, newer(have.Int64, want)
 	}
 	return have.Int64 == want, nil
+}
+
+// newer refuses a store whose schema this program does not know.
+func newer(have, want int64) error {
+	return fmt.Errorf("%w: a newer Solera wrote it (schema %d, this program knows %d); use that one, or newer",
+		solera.ErrInvalid, have, want)
 }
 
 func migrationFiles() fs.FS {
@@ -202,8 +208,8 @@ func newestMigration() (int64, error) {
 	return newest, err
 }
 
-func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
-	provider, err := goose.NewProvider(dialect, db, migrationFiles(), goose.WithGoMigrations(goMigrations()...))
+func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB, files fs.FS) error {
+	provider, err := goose.NewProvider(dialect, db, files, goose.WithGoMigrations(goMigrations()...))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}

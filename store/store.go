@@ -29,9 +29,9 @@ type DB struct {
 
 // An engine is what differs between the databases, beside their drivers.
 type engine struct {
-	// enter waits for a writer's turn among all processes, where that is not
-	// done inside of the transaction.
-	enter func(context.Context) (leave func(), err error)
+	// enter waits for a writer's turn, as far as that can be done outside of its
+	// transaction.
+	enter func(ctx context.Context, alone bool) (leave func(), err error)
 	// begin is the first thing that a transaction does which writes. alone says
 	// that no other Update may run beside it. The mark it returns is for settle.
 	begin func(t *tx, alone bool) (mark, error)
@@ -117,7 +117,7 @@ func (d *DB) commit(ctx context.Context, alone bool, fn func(*tx) error) error {
 		return d.readOnly
 	}
 	return d.retry(ctx, func() error {
-		leave, err := d.enter(ctx)
+		leave, err := d.enter(ctx, alone)
 		if err != nil {
 			return err
 		}

@@ -78,6 +78,8 @@ var outside = map[string]string{
 	"charm.land/lipgloss/v2":                            "cmd/solera",
 	"github.com/goccy/go-yaml":                          "pipeline cmd/solera",
 	"github.com/in-toto/attestation":                    "provenance",
+	"github.com/jackc/pgx/v5":                           "store",
+	"github.com/minio/minio-go/v7":                      "blob",
 	"github.com/parquet-go/parquet-go":                  "table",
 	"github.com/pressly/goose/v3":                       "store",
 	"github.com/secure-systems-lab/go-securesystemslib": "provenance",
@@ -90,7 +92,7 @@ var outside = map[string]string{
 }
 
 // Modules that only tests may import, in any package.
-var testOnly = []string{"github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "pgregory.net/rapid"}
+var testOnly = []string{"github.com/google/go-cmp", "github.com/johannesboyne/gofakes3", "github.com/rogpeppe/go-internal", "pgregory.net/rapid"}
 
 // Packages of the standard library that are wrong here, and why.
 var banned = map[string]string{
