@@ -276,8 +276,12 @@ type Deletion struct {
 	Digest  Digest `json:"digest"`
 	Size    int64  `json:"size"`
 	Planned Micros `json:"planned"`
-	Done    Micros `json:"done"` // 0 until the bytes are gone
+	Done    Micros `json:"done"` // 0 until the bytes are gone; Planned if they stay: see Withdrawn
 }
+
+// Withdrawn reports whether the plan was given up, because something needs the
+// content again.
+func (d Deletion) Withdrawn() bool { return d.Done != 0 && d.Done == d.Planned }
 
 // A Problem is something wrong with what is stored.
 type Problem struct {

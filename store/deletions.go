@@ -73,7 +73,10 @@ func (t *tx) setDeletion(d solera.Deletion) error {
 		return err
 	}
 	action := "deletion.plan"
-	if d.Done != 0 {
+	switch {
+	case d.Withdrawn():
+		action = "deletion.withdraw"
+	case d.Done != 0:
 		action = "deletion.done"
 	}
 	return t.note(action, d.Digest.String(), before, solera.Fields{"size": d.Size, "done": d.Done})
