@@ -69,6 +69,7 @@ func (a *app) init(ctx context.Context, what, target string, ignore []string, fo
 	if err := writeFile(file, src, force); err != nil {
 		return err
 	}
+	a.initKey()
 	if a.json {
 		return a.printJSON(started(file, start))
 	}

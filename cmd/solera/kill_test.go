@@ -27,9 +27,10 @@ func TestAStopAtAnyMomentOfAnyStageChangesNothing(t *testing.T) {
 	if err := os.Symlink(self, solera); err != nil {
 		t.Skip(err)
 	}
+	config := t.TempDir()
 	command := func(dir string, args ...string) *exec.Cmd {
 		c := exec.Command(solera, append([]string{"-C", dir}, args...)...)
-		c.Env = append(os.Environ(), "CI=true")
+		c.Env = append(os.Environ(), "CI=true", "XDG_CONFIG_HOME="+config)
 		return c
 	}
 	project := func() string {

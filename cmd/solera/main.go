@@ -77,9 +77,15 @@ func Main(argv []string, stdin io.Reader, stdout, stderr io.Writer, env func(str
 		a.report(err)
 		return exitUsage
 	}
-	a.report(err)
+	if !errors.Is(err, errFound) {
+		a.report(err)
+	}
 	return exitFailed
 }
+
+// errFound ends a command that did what it should and found something wrong,
+// which it has shown: exit code 1 and not another word.
+var errFound = errors.New("something is wrong")
 
 const issuesURL = "https://github.com/solera-ml/solera/issues"
 
@@ -155,6 +161,7 @@ file solera.yaml, no network. Begin with a sample, or with your own table:
 		{"Begin:", []*cobra.Command{a.initCommand(), a.samplesCommand()}},
 		{"Run:", []*cobra.Command{a.runCommand(), a.loadCommand(), a.preprocessCommand(), a.buildCommand(), a.trainCommand()}},
 		{"Look and use:", []*cobra.Command{a.statusCommand(), a.artifactsCommand(), a.lineageCommand(), a.predictCommand()}},
+		{"Prove:", []*cobra.Command{a.verifyCommand(), a.provenanceCommand(), a.keyCommand()}},
 		{"More:", []*cobra.Command{a.schemaCommand(), a.versionCommand(), a.completionCommand()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
