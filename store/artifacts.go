@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/solera-ml/solera"
 )
@@ -57,8 +55,9 @@ func (t *tx) createVersion(v solera.Version) (solera.Version, error) {
 	if err := errors.Join(solera.CheckName(v.Project), solera.CheckName(v.Artifact), solera.CheckFiles(v.Files)); err != nil {
 		return v, err
 	}
-	about, err := aboutOf(v)
-	if err != nil {
+	var tags string
+	var err error
+	if v.Tags, tags, err = tagList(v.Tags); err != nil {
 		return v, err
 	}
 	// The row of the artifact is what its committers queue for, so a number
@@ -77,11 +76,11 @@ func (t *tx) createVersion(v solera.Version) (solera.Version, error) {
 	if err := t.createContent(v); err != nil {
 		return v, err
 	}
-	v.Tags, v.Deleted, v.Aliases = about.tags, 0, nil
+	v.Deleted, v.Aliases = 0, nil
 	_, err = t.exec(`INSERT INTO versions (project, artifact, number, content, run, created, tags, description, expires, deleted)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)`,
 		v.Project, v.Artifact, v.Number, v.Digest.String(), string(v.Run), int64(v.Created),
-		about.json, v.Description, int64(v.Expires))
+		tags, v.Description, int64(v.Expires))
 	if err != nil {
 		return v, err
 	}
@@ -92,23 +91,16 @@ func (t *tx) createVersion(v solera.Version) (solera.Version, error) {
 	return v, t.note("version.create", v.ID().String(), nil, after)
 }
 
-// about is what may change of a version, as the database holds it.
-type about struct {
-	tags []string // sorted, without repeats
-	json string
-}
-
-func aboutOf(v solera.Version) (about, error) {
-	tags := append([]string{}, v.Tags...)
-	slices.Sort(tags)
-	tags = slices.Compact(tags)
-	for _, s := range append([]string{v.Description}, tags...) {
-		if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
-			return about{}, fmt.Errorf("text %.80q: %w: want UTF-8 without a zero byte", s, solera.ErrInvalid)
-		}
+// tagList returns tags sorted and without repeats, and their JSON.
+func tagList(tags []string) (list []string, text string, err error) {
+	list = append([]string{}, tags...)
+	slices.Sort(list)
+	list = slices.Compact(list)
+	if err := checkText([]any{strings.Join(list, "")}); err != nil {
+		return nil, "", err // JSON would write another text
 	}
-	raw, err := json.Marshal(tags)
-	return about{tags, string(raw)}, err
+	raw, err := json.Marshal(list)
+	return list, string(raw), err
 }
 
 // changed returns what is about v and otherwise about old, for the audit log.
@@ -137,11 +129,11 @@ func (t *tx) UpdateVersion(v solera.Version) error {
 }
 
 func (t *tx) updateVersion(v solera.Version) error {
-	about, err := aboutOf(v)
-	if err != nil {
+	var tags string
+	var err error
+	if v.Tags, tags, err = tagList(v.Tags); err != nil {
 		return err
 	}
-	v.Tags = about.tags
 	id := v.ID()
 	old, err := scanVersion(t.row(versionSelect+versionByID, id.Project, id.Artifact, id.Number).Scan)
 	if err != nil {
@@ -153,7 +145,7 @@ func (t *tx) updateVersion(v solera.Version) error {
 	}
 	_, err = t.exec(`UPDATE versions SET tags = $4, description = $5, expires = $6, deleted = $7
 		WHERE project = $1 AND artifact = $2 AND number = $3`,
-		id.Project, id.Artifact, id.Number, about.json, v.Description, int64(v.Expires), int64(v.Deleted))
+		id.Project, id.Artifact, id.Number, tags, v.Description, int64(v.Expires), int64(v.Deleted))
 	if err != nil {
 		return err
 	}
@@ -190,51 +182,10 @@ func (t *tx) createContent(v solera.Version) error {
 		return err
 	}
 	content := v.Digest.String()
-	return t.insert(`INSERT INTO entries (content, path, digest, size, ref)`, 5, len(v.Files), func(i int) []any {
+	return t.many(`INSERT INTO entries (content, path, digest, size, ref) VALUES ($1, $2, $3, $4, $5)`, len(v.Files), func(i int) []any {
 		e := v.Files[i]
 		return []any{content, e.Path, e.Digest.String(), e.Size, e.Ref}
 	})
-}
-
-// insert adds n rows of so many columns, hundreds with one statement: over a
-// network each statement costs a round trip.
-func (t *tx) insert(into string, columns, n int, row func(i int) []any) error {
-	const most = 400 // rows of a statement; SQLite takes 32,766 arguments
-	full := into + values(columns, min(n, most))
-	for from := 0; from < n; from += most {
-		rows := min(n-from, most)
-		query := full
-		if rows < min(n, most) {
-			query = into + values(columns, rows)
-		}
-		args := make([]any, 0, rows*columns)
-		for i := range rows {
-			args = append(args, row(from+i)...)
-		}
-		if _, err := t.exec(query, args...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// values returns " VALUES ($1, $2), ($3, $4)" for two columns and two rows.
-func values(columns, rows int) string {
-	b := []byte(" VALUES ")
-	for i := range rows {
-		for j := range columns {
-			switch {
-			case j > 0:
-				b = append(b, ", $"...)
-			case i > 0:
-				b = append(b, "), ($"...)
-			default:
-				b = append(b, "($"...)
-			}
-			b = strconv.AppendInt(b, int64(i*columns+j+1), 10)
-		}
-	}
-	return string(append(b, ')'))
 }
 
 const versionSelect = `SELECT v.project, v.artifact, v.number, c.type, v.content, c.size, c.metadata, v.run, v.created,

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/solera-ml/solera"
 )
@@ -37,7 +38,7 @@ func (t *tx) inUse(digests []solera.Digest, used map[solera.Digest]bool) error {
 		d, err := solera.ParseDigest(text)
 		used[d] = true
 		return err
-	}, `SELECT d.column1 FROM (`+values(1, len(digests))+`) AS d WHERE
+	}, `SELECT d.column1 FROM (VALUES (`+strings.ReplaceAll(placeholders(len(digests)), ", ", "), (")+`)) AS d WHERE
 		EXISTS (SELECT 1 FROM files f WHERE f.digest = d.column1 AND f.ref = '') OR
 		EXISTS (SELECT 1 FROM entries e JOIN versions v ON v.content = e.content AND v.deleted = 0
 			WHERE e.digest = d.column1 AND e.ref = '')`, args...)
