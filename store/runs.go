@@ -22,6 +22,18 @@ const runColumns = `id, name, stage, experiment, state, params, summary, tags, n
 const runChanging = 20
 
 func (t *tx) CreateRun(r solera.Run) error {
+	if err := t.insertRun(r); err != nil {
+		return err
+	}
+	record, err := runRecord(r)
+	if err != nil {
+		return fmt.Errorf("create run %s: %w", r.ID, err)
+	}
+	return t.note("run.create", string(r.ID), nil, record)
+}
+
+// insertRun stores a new run without a word in the audit log.
+func (t *tx) insertRun(r solera.Run) error {
 	if err := r.ID.Check(); err != nil {
 		return err
 	}
@@ -39,11 +51,7 @@ func (t *tx) CreateRun(r solera.Run) error {
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
 		return errors.Join(fmt.Errorf("create run %s: %w: the identifier is in use", r.ID, solera.ErrConflict), err)
 	}
-	record, err := runRecord(r)
-	if err != nil {
-		return fmt.Errorf("create run %s: %w", r.ID, err)
-	}
-	return t.note("run.create", string(r.ID), nil, record)
+	return nil
 }
 
 // runRecord returns the run as the audit log has it: what is set, by the names
