@@ -58,8 +58,9 @@ var house = []struct {
 	{"store", memory, "."},
 	{"blob", memory, "."},
 	{"blob/blobtest", memory, ". blob"},
+	{"host", memory, "."},
 
-	{"cmd/solera", rim, ". blob dataset eval explain fit model nn numeric pipeline provenance split store table tensor tracking transform"},
+	{"cmd/solera", rim, ". blob dataset eval explain fit host model nn numeric pipeline provenance split store table tensor tracking transform"},
 }
 
 type half string
@@ -111,6 +112,7 @@ var banned = map[string]string{
 // Exceptions to banned, each a decision.
 var permitted = map[string]string{
 	"math/rand/v2": "numeric",
+	"os/exec":      "host",         // git alone, and so that nothing of a repository can run: docs/decisions/0018
 	"reflect":      ". pipeline",   // decoding only
 	"unsafe":       "tensor table", // table: text of a number without a copy
 }
