@@ -85,6 +85,7 @@ var outside = map[string]string{
 	"github.com/parquet-go/parquet-go":                  "table",
 	"github.com/pressly/goose/v3":                       "store",
 	"github.com/secure-systems-lab/go-securesystemslib": "provenance",
+	"github.com/shirou/gopsutil/v4":                     "host",
 	"github.com/spf13/cobra":                            "cmd/solera",
 	"github.com/vbauerster/mpb/v8":                      "cmd/solera",
 	"golang.org/x/sys":                                  "tensor blob store cmd/solera",
