@@ -38,8 +38,14 @@ import (
 // A schema that holds the tables of another program, and a store of a newer
 // Solera, are left alone and reported as ErrInvalid. Errors never hold the
 // password.
-func OpenPostgres(ctx context.Context, dsn string) (*DB, error) {
-	d, err := openPostgres(ctx, dsn)
+func OpenPostgres(ctx context.Context, dsn string) (*DB, error) { return namePostgres(ctx, dsn, true) }
+
+// FindPostgres is OpenPostgres for a database in which nothing is to be made:
+// one without a store is ErrNotFound. An older store is brought up to date.
+func FindPostgres(ctx context.Context, dsn string) (*DB, error) { return namePostgres(ctx, dsn, false) }
+
+func namePostgres(ctx context.Context, dsn string, create bool) (*DB, error) {
+	d, err := openPostgres(ctx, dsn, create)
 	if err != nil {
 		name := "in PostgreSQL"
 		if d != nil {
@@ -61,7 +67,7 @@ const (
 	writers = 8
 )
 
-func openPostgres(ctx context.Context, dsn string) (*DB, error) {
+func openPostgres(ctx context.Context, dsn string, create bool) (*DB, error) {
 	config, err := parsePostgres(dsn)
 	if err != nil {
 		return nil, err
@@ -75,7 +81,7 @@ func openPostgres(ctx context.Context, dsn string) (*DB, error) {
 	d.read.SetMaxIdleConns(readers / 2)
 	d.read.SetConnMaxIdleTime(time.Minute)
 	d.engine = postgresEngine(d)
-	if err := d.retryFor(ctx, openPatience, func() error { return d.preparePostgres(ctx) }); err != nil {
+	if err := d.retryFor(ctx, openPatience, func() error { return d.preparePostgres(ctx, create) }); err != nil {
 		return d, errors.Join(err, d.Close())
 	}
 	return d, nil
@@ -200,7 +206,7 @@ type slots struct {
 	free []*slot
 }
 
-func (s *slots) begin(t *tx, alone bool) (mark, error) {
+func (s *slots) begin(t *tx, alone bool) (ticket, error) {
 	s.mu.Lock()
 	var own *slot
 	if n := len(s.free); n > 0 {
@@ -225,12 +231,12 @@ func (s *slots) begin(t *tx, alone bool) (mark, error) {
 	}
 	if err != nil {
 		release()
-		return mark{}, err
+		return ticket{}, err
 	}
-	return mark{own.name, own.n, release}, nil
+	return ticket{own.name, own.n, release}, nil
 }
 
-func (d *DB) settlePostgres(ctx context.Context, m mark) (committed bool, err error) {
+func (d *DB) settlePostgres(ctx context.Context, m ticket) (committed bool, err error) {
 	limit := patience
 	if ctx.Err() != nil {
 		limit = openPatience // somebody waits for the end
@@ -270,8 +276,8 @@ func pipelined(t *tx, query string, n int, args func(i int) []any) error {
 }
 
 // preparePostgres makes sure that the schema is a store of ours.
-func (d *DB) preparePostgres(ctx context.Context) error {
-	current, err := d.inspectPostgres(ctx)
+func (d *DB) preparePostgres(ctx context.Context, create bool) error {
+	current, err := d.inspectPostgres(ctx, create)
 	if err != nil || current {
 		return err
 	}
@@ -292,7 +298,7 @@ func (d *DB) preparePostgres(ctx context.Context) error {
 		defer cancel()
 		_, _ = conn.ExecContext(ctx, `SELECT pg_advisory_unlock`+key)
 	}()
-	if current, err = d.inspectPostgres(ctx); err != nil || current {
+	if current, err = d.inspectPostgres(ctx, create); err != nil || current {
 		return err
 	}
 	if _, err := conn.ExecContext(ctx, collated(createCommits)); err != nil {
@@ -303,7 +309,7 @@ func (d *DB) preparePostgres(ctx context.Context) error {
 
 // inspectPostgres reports whether the schema is a store that is up to date,
 // and fails if it never can be.
-func (d *DB) inspectPostgres(ctx context.Context) (current bool, err error) {
+func (d *DB) inspectPostgres(ctx context.Context, create bool) (current bool, err error) {
 	want, err := newestMigration()
 	if err != nil {
 		return false, err
@@ -360,6 +366,8 @@ func (d *DB) inspectPostgres(ctx context.Context) (current bool, err error) {
 		}
 	}
 	switch {
+	case have.Int64 == 0 && !create:
+		return false, fmt.Errorf("%w: there is no store in it", solera.ErrNotFound)
 	case have.Int64 > want:
 		return false, newer(have.Int64, want)
 	case readOnly == "on" && have.Int64 < want:

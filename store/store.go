@@ -33,11 +33,11 @@ type engine struct {
 	// transaction.
 	enter func(ctx context.Context, alone bool) (leave func(), err error)
 	// begin is the first thing that a transaction does which writes. alone says
-	// that no other Update may run beside it. The mark it returns is for settle.
-	begin func(t *tx, alone bool) (mark, error)
-	// settle says whether the transaction of a mark was committed, when the
+	// that no other Update may run beside it. The ticket it returns is for settle.
+	begin func(t *tx, alone bool) (ticket, error)
+	// settle says whether the transaction of a ticket was committed, when the
 	// answer to its COMMIT was lost.
-	settle func(context.Context, mark) (committed bool, err error)
+	settle func(context.Context, ticket) (committed bool, err error)
 	// batch runs one statement for each set of arguments.
 	batch func(t *tx, query string, n int, args func(i int) []any) error
 	// snapshot opens the transactions of View.
@@ -61,8 +61,8 @@ const (
 	away                 // the database does not answer: it restarts, or the network is gone
 )
 
-// A mark identifies one transaction that writes.
-type mark struct {
+// A ticket identifies one transaction that writes.
+type ticket struct {
 	slot    string
 	n       int64
 	release func()
@@ -133,7 +133,7 @@ func (d *DB) commit(ctx context.Context, alone bool, fn func(*tx) error) error {
 		}
 		defer sqlTx.Rollback() // does nothing after a commit
 		t := &tx{ctx: ctx, sql: sqlTx, conn: conn, engine: &d.engine}
-		var m mark
+		var m ticket
 		if d.begin != nil {
 			if m, err = d.begin(t, alone); err != nil {
 				return err
