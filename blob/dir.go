@@ -1,5 +1,6 @@
-// Package blob keeps bytes under their SHA-256 digest: here in a folder. It
-// knows nothing of versions, and so never decides what may be deleted.
+// Package blob keeps bytes under their SHA-256 digest, in a folder or in a
+// bucket of S3. It knows nothing of versions, and so never decides what may be
+// deleted.
 package blob
 
 import (
@@ -137,7 +138,10 @@ func (d *Dir) put(ctx context.Context, r io.Reader) (digest solera.Digest, n int
 	}
 	digest = solera.Digest(h.Sum(nil))
 	path := d.path(digest)
-	if d.holds(path, digest) {
+	// To find content is to put it again, and gc keeps what is young. Who may
+	// not change the time, such as another user, replaces the file.
+	now := time.Now()
+	if d.holds(path, digest) && os.Chtimes(path, now, now) == nil {
 		// Whoever wrote it may not have synced its folder yet, and we
 		// acknowledge too.
 		return digest, n, errors.Join(f.Close(), syncDir(filepath.Dir(path)))
