@@ -102,7 +102,11 @@ func (r *Run) Commit(ctx context.Context, draft Draft) (v solera.Version, isNew 
 	v.Project, v.Run = r.run.Project, r.run.ID
 	v.Created = solera.MicrosOf(r.tracker.now())
 	staged := v
+	r.surroundings()
 	err = r.tracker.Store.Update(ctx, func(tx solera.Tx) (err error) {
+		if err := r.settle(tx); err != nil {
+			return err
+		}
 		v, isNew, err = r.tracker.commit(tx, staged)
 		if err != nil {
 			return err
@@ -121,6 +125,7 @@ func (r *Run) Commit(ctx context.Context, draft Draft) (v solera.Version, isNew 
 	if err != nil {
 		return fail(err)
 	}
+	r.settled = r.env != nil
 	r.made = r.made || isNew
 	return v, isNew, nil
 }

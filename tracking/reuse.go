@@ -133,6 +133,10 @@ func (t *Tracker) Reuse(ctx context.Context, spec RunSpec, inputs ...solera.Vers
 	if err != nil || current != nil {
 		return current, err
 	}
+	around := found{}
+	if t.Environment != nil {
+		around = t.lookAround(ctx)
+	}
 	var again *Hit
 	_, err = t.create(ctx, spec, func(tx solera.Tx, run *solera.Run) error {
 		again = &Hit{}
@@ -144,6 +148,11 @@ func (t *Tracker) Reuse(ctx context.Context, spec RunSpec, inputs ...solera.Vers
 		}
 		if err := tx.UpdateRun(*run); err != nil {
 			return err
+		}
+		if t.Environment != nil {
+			if err := around.keep(tx, run.ID); err != nil {
+				return err
+			}
 		}
 		for _, input := range inputs {
 			if err := tx.AddEdge(solera.Edge{Run: run.ID, Version: input.ID(), Kind: solera.Used}); err != nil {

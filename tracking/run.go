@@ -6,19 +6,34 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/solera-ml/solera"
 )
 
-// A Run is the handle of a run under way. One goroutine uses it.
+// A Run is the handle of a run under way. One goroutine uses it; Print and
+// Flush may be called by others too. Until Finish a goroutine of its own tells
+// the store that the run lives, so Finish must be called.
 type Run struct {
 	tracker *Tracker
 	ctx     context.Context // of Start, never cancelled: see Record
 	run     solera.Run
-	points  []solera.Point // recorded, not yet in the store
-	flushed time.Time      // when points was last emptied
-	made    bool           // the run has committed a version
+	made    bool // the run has committed a version
+
+	end   context.CancelFunc // of live
+	lived chan struct{}      // closed when live has ended
+
+	around  <-chan found // gives one; nil = none is looked for
+	env     *found       // what around gave
+	settled bool         // env is in the record
+
+	flushing sync.Mutex     // held while writing, so that points keep their order
+	mu       sync.Mutex     // guards the rest
+	points   []solera.Point // recorded, not yet in the store
+	lines    []solera.Line  // printed, not yet in the store
+	printed  int            // lines so far
+	flushed  time.Time      // when points was last emptied
 }
 
 // ID returns the run's identifier.
@@ -42,24 +57,44 @@ func (r *Run) Record(step int64, metrics map[string]float64) error {
 	}
 	now := r.tracker.now()
 	at := solera.MicrosOf(now)
+	r.mu.Lock()
 	for _, key := range slices.Sorted(maps.Keys(metrics)) {
 		r.points = append(r.points, solera.Point{Key: key, Step: step, Value: metrics[key], Time: at})
 	}
-	if len(r.points) < flushPoints && now.Sub(r.flushed) < flushAfter {
+	due := len(r.points) >= flushPoints || now.Sub(r.flushed) >= flushAfter
+	r.mu.Unlock()
+	if !due {
 		return nil
 	}
 	return r.Flush(r.ctx)
 }
 
-// Flush writes the points that wait.
+// Flush writes the points and lines that wait.
 func (r *Run) Flush(ctx context.Context) error {
-	if len(r.points) > 0 {
-		if _, err := r.tracker.Store.Append(ctx, r.run.ID, r.points); err != nil {
-			return fmt.Errorf("run %s: write %d points: %w", r.run.ID, len(r.points), err)
+	r.flushing.Lock()
+	defer r.flushing.Unlock()
+	r.mu.Lock()
+	points, lines := r.points, r.lines
+	r.mu.Unlock()
+	if len(points) > 0 {
+		if _, err := r.tracker.Store.Append(ctx, r.run.ID, points); err != nil {
+			return fmt.Errorf("run %s: write %d points: %w", r.run.ID, len(points), err)
 		}
-		r.points = r.points[:0]
+		r.mu.Lock()
+		r.points = r.points[:copy(r.points, r.points[len(points):])]
+		r.mu.Unlock()
 	}
+	if len(lines) > 0 {
+		if err := r.tracker.Store.Print(ctx, r.run.ID, lines); err != nil {
+			return fmt.Errorf("run %s: write %d lines of its console: %w", r.run.ID, len(lines), err)
+		}
+		r.mu.Lock()
+		r.lines = r.lines[:copy(r.lines, r.lines[len(lines):])]
+		r.mu.Unlock()
+	}
+	r.mu.Lock()
 	r.flushed = r.tracker.now()
+	r.mu.Unlock()
 	return nil
 }
 
@@ -113,7 +148,13 @@ func (r *Run) Finish(ctx context.Context, cause error, summary solera.Fields) er
 		return nil
 	}
 	ctx = context.WithoutCancel(ctx)
+	r.end()
+	<-r.lived
+	if cause != nil {
+		r.Print(Err, cause.Error())
+	}
 	lost := r.Flush(ctx)
+	r.surroundings()
 	state, why := outcome(cause)
 	if cause == nil && lost != nil {
 		// A run whose points are missing must not answer for others.
@@ -121,7 +162,11 @@ func (r *Run) Finish(ctx context.Context, cause error, summary solera.Fields) er
 	}
 	var run solera.Run
 	err := r.tracker.Store.Update(ctx, func(tx solera.Tx) (err error) {
-		// Read again: somebody may have tagged the run meanwhile.
+		if err := r.settle(tx); err != nil {
+			return err
+		}
+		// Read again: somebody may have tagged the run meanwhile, or found it
+		// silent and taken it for dead.
 		if run, err = tx.Run(r.run.ID); err != nil {
 			return err
 		}

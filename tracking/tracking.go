@@ -36,6 +36,17 @@ type Tracker struct {
 	// first version that it signed.
 	Key solera.SigningKey
 
+	// Environment tells what a run runs on and in. Start calls it on a goroutine
+	// of its own; commits and Finish wait for it. nil = nothing is recorded.
+	Environment func(context.Context) Environment
+	// Sampler returns a function that tells how busy the machine is, as
+	// metrics, for one run. Its first call is there to look where counters
+	// stand. nil = nothing is recorded.
+	Sampler func() func(context.Context) map[string]float64
+
+	BeatEvery time.Duration // how often a run says that it lives; 0 = 5 s
+	Silence   time.Duration // how long a run must be silent to be taken for dead; 0 = 60 s
+
 	Clock  func() time.Time // nil = time.Now
 	Random io.Reader        // of run identifiers; nil = crypto/rand
 }
@@ -55,6 +66,9 @@ type RunSpec struct {
 	Params     solera.Fields
 	Tags       []string
 	Notes      string
+	Group      string // joins runs of one undertaking
+	// Environment is added to what Tracker.Environment finds, and wins.
+	Environment solera.Fields
 	// Recipe is the digest of everything that decides the outputs: code,
 	// params and the content digests (not the version numbers) of the inputs.
 	// Zero: the run is never reused.
@@ -82,7 +96,7 @@ func (t *Tracker) newRun(spec RunSpec) (solera.Run, error) {
 	return solera.Run{
 		ID: id, Name: name, Project: t.Project, Stage: spec.Stage, Experiment: spec.Experiment,
 		State: solera.Running, Params: spec.Params, Tags: tags, Notes: spec.Notes,
-		Recipe: spec.Recipe, Code: spec.Code, Solera: t.Solera, Host: t.Host,
+		Group: spec.Group, Environment: spec.Environment, Recipe: spec.Recipe, Code: spec.Code, Solera: t.Solera, Host: t.Host,
 		Created: solera.MicrosOf(now), Started: solera.MicrosOf(now),
 	}, nil
 }
@@ -99,6 +113,10 @@ func (t *Tracker) create(ctx context.Context, spec RunSpec, also func(solera.Tx,
 		taken := false
 		err = t.Store.Update(ctx, func(tx solera.Tx) error {
 			run, taken = drawn, false
+			var err error
+			if run.Heartbeat, err = tx.Now(); err != nil {
+				return err
+			}
 			if err := tx.CreateRun(run); err != nil {
 				taken = errors.Is(err, solera.ErrConflict)
 				return err
@@ -122,7 +140,16 @@ func (t *Tracker) Start(ctx context.Context, spec RunSpec) (*Run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start run of %s: %w", spec.Stage, err)
 	}
-	return &Run{tracker: t, ctx: context.WithoutCancel(ctx), run: run, flushed: t.now()}, nil
+	r := &Run{tracker: t, ctx: context.WithoutCancel(ctx), run: run, flushed: t.now(), lived: make(chan struct{})}
+	life, end := context.WithCancel(r.ctx)
+	r.end = end
+	go r.live(life)
+	if t.Environment != nil {
+		around := make(chan found, 1)
+		r.around = around
+		go func() { around <- t.lookAround(r.ctx) }()
+	}
+	return r, nil
 }
 
 // Run returns the record of a run.
