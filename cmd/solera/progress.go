@@ -33,8 +33,12 @@ func (a *app) newProgress() progress {
 	return &lines{w: a.stderr, every: a.verbose}
 }
 
-// epochs returns how many epochs an experiment may take.
+// epochs returns how many epochs an experiment may take, 0 if that is not known
+// before its first.
 func (a *app) epochs(experiment string) int {
+	if a.cfg == nil {
+		return 0
+	}
 	for _, e := range a.cfg.Experiments {
 		if e.Name == experiment {
 			return e.Epochs
@@ -146,7 +150,9 @@ func (b *bars) StageStarted(stage string) {
 		b.write(stage, "started")
 		return
 	}
-	b.bar(experiment, b.epochs(experiment)) // its first epoch may take a while
+	if n := b.epochs(experiment); n > 0 {
+		b.bar(experiment, n) // its first epoch may take a while
+	}
 }
 
 func (b *bars) StageCached(stage, why string) { b.write(stage, "cached: "+why) }
