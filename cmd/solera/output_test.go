@@ -192,31 +192,6 @@ func TestGraphsSurviveOddNames(t *testing.T) {
 	}
 }
 
-func TestStoresAreFoldersUnderC(t *testing.T) {
-	for _, tt := range []struct {
-		flag, env, dir, want string
-	}{
-		{"", "", "", ".solera"},
-		{"", "", "p", "p/.solera"},
-		{"s", "e", "p", "p/s"},
-		{"", "e", "", "e"},
-		{"", "/abs", "p", "/abs"},
-		{"file:///abs", "", "p", "/abs"},
-	} {
-		a, _ := testApp(map[string]string{"SOLERA_STORE": tt.env})
-		a.store, a.dir = tt.flag, tt.dir
-		got, err := a.storeFolder()
-		if err != nil || got != tt.want {
-			t.Errorf("--store %q, SOLERA_STORE=%q, -C %q: %q, %v, want %q", tt.flag, tt.env, tt.dir, got, err, tt.want)
-		}
-	}
-	a, _ := testApp(nil)
-	a.store = "postgres://db"
-	if _, err := a.storeFolder(); !errors.Is(err, solera.ErrUsage) {
-		t.Errorf("a store of a later release: %v", err)
-	}
-}
-
 // Bars and lines take the events of several trainings at once.
 func TestProgressIsSafeForSeveralTrainings(t *testing.T) {
 	for _, verbose := range []bool{false, true} {

@@ -3,17 +3,13 @@ package main
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strings"
 	"unicode"
 
 	"github.com/solera-ml/solera"
-	"github.com/solera-ml/solera/blob"
 	"github.com/solera-ml/solera/pipeline"
-	"github.com/solera-ml/solera/store"
 	"github.com/solera-ml/solera/tensor"
 	"github.com/solera-ml/solera/tracking"
 )
@@ -43,79 +39,37 @@ type workspace struct {
 	close       func() error
 }
 
-// storeFolder returns the folder of the store. Flags win over the environment.
-func (a *app) storeFolder() (string, error) {
-	url := firstOf(a.store, a.env("SOLERA_STORE"), ".solera")
-	folder, err := a.localFolder("--store", url)
-	return folder, err
-}
-
-func (a *app) blobFolder(store string) (string, error) {
-	url := firstOf(a.blobs, a.env("SOLERA_BLOBS"))
-	if url == "" {
-		return filepath.Join(store, "blobs"), nil
-	}
-	return a.localFolder("--blobs", url)
-}
-
-func firstOf(texts ...string) string {
-	for _, s := range texts {
-		if s != "" {
-			return s
-		}
-	}
-	return ""
-}
-
-// localFolder returns the folder that a URL names: a path, or file://PATH.
-func (a *app) localFolder(flag, url string) (string, error) {
-	scheme, rest, ok := strings.Cut(url, "://")
-	switch {
-	case !ok:
-		return a.path(url), nil
-	case scheme == "file":
-		return a.path(rest), nil
-	}
-	return "", usage("%s %s: %s comes with a later release: give a folder", flag, url, scheme)
-}
-
 // open opens the store of a project. With create it is made when it is not
 // there; without, a store that is not there is an error that says how to fill
 // one, so that looking at things changes nothing.
 func (a *app) open(ctx context.Context, project string, create bool) (*workspace, error) {
-	folder, err := a.storeFolder()
+	records, err := a.storeHome()
 	if err != nil {
 		return nil, err
 	}
-	blobs, err := a.blobFolder(folder)
+	bytes, err := a.blobHome(records)
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(folder, "solera.db")
-	checkpoints := filepath.Join(folder, "checkpoints")
-	if info, err := os.Stat(folder); err == nil && !info.IsDir() {
-		return nil, &solera.InputError{Op: "open store " + folder, File: folder, Msg: "it is not a folder", Hint: "name the folder of a store with --store"}
-	}
-	if create {
-		if err := os.MkdirAll(checkpoints, 0o755); err != nil {
-			return nil, &solera.InputError{Op: "make store " + folder, File: folder, Err: err}
-		}
-	} else if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-		return nil, &solera.InputError{File: folder, Msg: "no store here yet", Hint: a.self() + " run makes it", Err: solera.ErrNotFound}
-	}
-	db, err := store.OpenSQLite(ctx, file)
+	db, checkpoints, err := a.openRecords(ctx, records, create)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := blob.OpenDir(blobs)
+	blobs, err := a.openBlobs(ctx, bytes, create)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	host, _ := os.Hostname() // only for the record of a run
-	return &workspace{
-		Tracker:     &tracking.Tracker{Store: db, Blobs: dir, Project: project, Solera: version, Host: host},
+	w := &workspace{
+		Tracker:     &tracking.Tracker{Store: db, Blobs: blobs, Project: project, Solera: version, Host: host},
 		checkpoints: checkpoints, close: db.Close,
-	}, nil
+	}
+	if create {
+		if err := a.sign(w.Tracker); err != nil {
+			return nil, errors.Join(err, w.close())
+		}
+	}
+	return w, nil
 }
 
 // openProject opens an existing store for a command that looks at what is
