@@ -1,34 +1,337 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
 
 	"github.com/solera-ml/solera"
 )
 
-// A call is one Print or Beat.
+// A call is one Append, Print or Beat that waits for its commit.
 type call struct {
-	run   solera.RunID
-	lines []solera.Line
-	beat  bool
+	run    solera.RunID
+	points []solera.Point // of Append
+	lines  []solera.Line  // of Print
+	beat   bool
+
+	last int64 // what Append returns
+	err  error
+	done chan struct{}
 }
 
+// A committer lets calls that wait at the same time share one transaction: the
+// wait for the disk is the same for one point and for thousands. While one
+// group is being written the next gathers, so nobody waits for company.
+type committer struct {
+	mu     sync.Mutex
+	queue  []*call // waiting; their callers may still walk away
+	taken  []*call // in the transaction under way
+	left   int     // of taken: callers that no longer want the outcome
+	cancel func()  // gives up the transaction under way
+	busy   bool    // a goroutine is committing
+	closed bool
+	wg     sync.WaitGroup
+}
+
+// groupPoints is how many points share a transaction at most, unless one call
+// has more.
+const groupPoints = 1 << 16
+
+// join waits until c is on disk. A caller whose context ends before its turn
+// has written nothing; after that it waits for the outcome, which it gets.
 func (d *DB) join(ctx context.Context, c *call) error {
-	return d.append(ctx, func(t *tx) error {
-		if _, err := t.Run(c.run); err != nil {
-			return err
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := checkText([]any{string(c.run)}); err != nil {
+		return err
+	}
+	c.done = make(chan struct{})
+	g := &d.group
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return fmt.Errorf("store %s is closed", d.name)
+	}
+	g.queue = append(g.queue, c)
+	if !g.busy {
+		g.busy = true
+		g.wg.Go(d.commitGroups)
+	}
+	g.mu.Unlock()
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+	}
+	g.mu.Lock()
+	if i := slices.Index(g.queue, c); i >= 0 {
+		g.queue = slices.Delete(g.queue, i, i+1)
+		if len(g.queue)+len(g.taken) == 0 && g.cancel != nil {
+			g.cancel() // nobody is left to wait for
 		}
-		if c.beat {
-			now, err := t.Now()
-			if err != nil {
+		g.mu.Unlock()
+		return ctx.Err()
+	}
+	if slices.Contains(g.taken, c) {
+		if g.left++; g.left == len(g.taken) && g.cancel != nil {
+			g.cancel()
+		}
+	}
+	g.mu.Unlock()
+	<-c.done
+	return c.err
+}
+
+// close waits for the calls under way.
+func (g *committer) close() {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.wg.Wait()
+}
+
+// take moves waiting calls into the transaction under way, which may take more
+// than once when it is tried again, and returns all that it has.
+func (g *committer) take() []*call {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	points := 0
+	for _, c := range g.taken {
+		points += len(c.points)
+	}
+	n := 0
+	for n < len(g.queue) && (points == 0 || points+len(g.queue[n].points) <= groupPoints) {
+		points += len(g.queue[n].points)
+		n++
+	}
+	g.taken = append(g.taken, g.queue[:n]...)
+	g.queue = slices.Delete(g.queue, 0, n)
+	return slices.Clone(g.taken)
+}
+
+// commitGroups commits group after group until nobody waits.
+func (d *DB) commitGroups() {
+	g := &d.group
+	for {
+		g.mu.Lock()
+		if len(g.queue) == 0 {
+			g.busy = false
+			g.mu.Unlock()
+			return
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		g.cancel = cancel
+		g.mu.Unlock()
+
+		var group []*call
+		err := d.commitGroup(ctx, func() []*call {
+			group = g.take() // not before it is our turn: until then others may come, and go
+			return group
+		})
+		gone := ctx.Err() != nil
+		if len(group) == 0 && err != nil && !gone {
+			group = g.take() // no transaction could be begun
+		}
+		if err != nil && len(group) > 1 && !gone {
+			// One of them has spoilt it for all. Alone, each gets its own answer.
+			for _, c := range group {
+				if err := d.commitGroup(ctx, func() []*call { return []*call{c} }); err != nil {
+					c.err = err
+				}
+			}
+		} else if err != nil {
+			for _, c := range group {
+				c.err = err
+			}
+		}
+		cancel()
+		g.mu.Lock()
+		g.taken, g.left, g.cancel = nil, 0, nil
+		g.mu.Unlock()
+		for _, c := range group {
+			close(c.done)
+		}
+	}
+}
+
+func (d *DB) commitGroup(ctx context.Context, take func() []*call) error {
+	var fresh *names
+	err := d.append(ctx, func(t *tx) error {
+		t.names = &names{under: &d.names}
+		fresh = t.names
+		return t.apply(take())
+	})
+	if err == nil && fresh != nil {
+		d.names.merge(fresh) // committed, so others may rely on it
+	}
+	return err
+}
+
+// apply writes what calls ask for. A fault of one call that leaves the
+// transaction whole is its err; what apply returns undoes them all.
+//
+// Rows are locked in one order, so that transactions of PostgreSQL cannot wait
+// for each other in a circle: runs, heads (each by identifier), counters, the
+// rest.
+func (t *tx) apply(calls []*call) error {
+	byRun := make(map[solera.RunID][]*call)
+	for _, c := range calls {
+		c.err = nil
+		byRun[c.run] = append(byRun[c.run], c)
+	}
+	runs := slices.SortedFunc(maps.Keys(byRun), func(a, b solera.RunID) int { return cmp.Compare(a, b) })
+	if err := t.beats(runs, byRun); err != nil {
+		return err
+	}
+	heads, err := t.advance(runs, byRun)
+	if err != nil {
+		return err
+	}
+	var written []*head
+	for _, run := range runs {
+		h := heads[run]
+		if h == nil {
+			continue
+		}
+		if h.points > 0 {
+			written = append(written, h)
+		}
+		for _, c := range byRun[run] {
+			if c.lines != nil && c.err == nil {
+				if err := t.print(run, c.lines); err != nil {
+					return fmt.Errorf("run %s: print: %w", run, err)
+				}
+			}
+		}
+	}
+	return t.writePoints(written, byRun)
+}
+
+// beats sets the heartbeat of the runs that ask for it.
+func (t *tx) beats(runs []solera.RunID, byRun map[solera.RunID][]*call) error {
+	var now solera.Micros
+	for _, run := range runs {
+		if !slices.ContainsFunc(byRun[run], func(c *call) bool { return c.beat }) {
+			continue
+		}
+		if now == 0 {
+			var err error
+			if now, err = t.Now(); err != nil {
 				return err
 			}
-			_, err = t.exec(`UPDATE runs SET heartbeat = $2 WHERE id = $1`, string(c.run), int64(now))
+		}
+		done, err := t.exec(`UPDATE runs SET heartbeat = $2 WHERE id = $1`, string(run), int64(now))
+		if err != nil {
+			return fmt.Errorf("run %s: beat: %w", run, err)
+		}
+		n, err := done.RowsAffected()
+		if err != nil {
 			return err
 		}
-		if _, err := t.append(c.run, nil); err != nil { // locks the head
-			return err
+		if n == 0 {
+			for _, c := range byRun[run] {
+				c.err = fmt.Errorf("run %s: %w", run, solera.ErrNotFound)
+			}
 		}
-		return t.print(c.run, c.lines)
-	})
+	}
+	return nil
+}
+
+// A head is the end of what a run has recorded.
+type head struct {
+	run     solera.RunID
+	id      int64 // of the run among those that recorded anything; short, and never used again
+	n       int64 // number of the last point
+	packed  int64 // points up to this number are in blocks, later ones are recent
+	points  int64 // so many of them are being written
+	metrics int   // how many it has, once known
+}
+
+// advance locks the heads of the runs that calls add points or lines to, and
+// moves them on by the number of points.
+func (t *tx) advance(runs []solera.RunID, byRun map[solera.RunID][]*call) (map[solera.RunID]*head, error) {
+	heads := make(map[solera.RunID]*head)
+	var missing []*head
+	statement, err := t.sql.PrepareContext(t.ctx, `UPDATE heads SET n = n + $2 WHERE run = $1 RETURNING id, n, packed`)
+	if err != nil {
+		return nil, err
+	}
+	defer statement.Close()
+	for _, run := range runs {
+		h := &head{run: run}
+		wanted := false
+		for _, c := range byRun[run] {
+			if c.err == nil && !c.beat {
+				wanted = true
+				h.points += int64(len(c.points))
+			}
+		}
+		if !wanted {
+			continue
+		}
+		switch err := statement.QueryRowContext(t.ctx, string(run), h.points).Scan(&h.id, &h.n, &h.packed); {
+		case errors.Is(err, errNoRow):
+			missing = append(missing, h)
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("run %s: %w", run, err)
+		}
+		heads[run] = h
+	}
+	for _, h := range missing {
+		found, err := t.firstHead(h)
+		if err != nil {
+			return nil, fmt.Errorf("run %s: %w", h.run, err)
+		}
+		if !found {
+			for _, c := range byRun[h.run] {
+				c.err = fmt.Errorf("run %s: %w", h.run, solera.ErrNotFound)
+			}
+			continue
+		}
+		heads[h.run] = h
+	}
+	// Each call gets the number of its own last point.
+	for run, h := range heads {
+		n := h.n - h.points
+		for _, c := range byRun[run] {
+			if c.err == nil && !c.beat {
+				n += int64(len(c.points))
+				c.last = n
+			}
+		}
+	}
+	return heads, nil
+}
+
+// firstHead makes the head of a run that has recorded nothing yet, and reports
+// whether there is such a run. Another writer may be doing the same.
+func (t *tx) firstHead(h *head) (found bool, err error) {
+	var one int
+	err = t.row(`SELECT 1 FROM runs WHERE id = $1`, string(h.run)).Scan(&one)
+	if errors.Is(err, errNoRow) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	id, err := t.count("heads", 1)
+	if err != nil {
+		return false, err
+	}
+	return true, t.row(`INSERT INTO heads (run, id, n, packed) VALUES ($1, $2, $3, 0)
+		ON CONFLICT (run) DO UPDATE SET n = heads.n + EXCLUDED.n RETURNING id, n, packed`,
+		string(h.run), id, h.points).Scan(&h.id, &h.n, &h.packed)
+}
+
+// count moves a counter on by so many, locks it, and returns where it stands.
+func (t *tx) count(counter string, by int) (n int64, err error) {
+	err = t.row(`UPDATE counters SET n = n + $2 WHERE name = $1 RETURNING n`, counter, by).Scan(&n)
+	return n, err
 }

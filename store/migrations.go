@@ -11,7 +11,7 @@ import (
 // because they rewrite what is stored. They are numbered in one line with the
 // files in the folder migrations, and take both databases.
 func goMigrations() []*goose.Migration {
-	list := []*goose.Migration{}
+	list := []*goose.Migration{pointsMigration(), indexMigration()}
 	slices.SortFunc(list, func(a, b *goose.Migration) int { return cmp.Compare(a.Version, b.Version) })
 	return list
 }

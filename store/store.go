@@ -24,6 +24,8 @@ type DB struct {
 	write *sql.DB // its connections are where writers of this process queue
 	read  *sql.DB // may be write
 	name  string  // for messages; never with a password
+	group committer
+	names names // of metrics
 	engine
 }
 
@@ -72,6 +74,7 @@ var _ solera.Store = (*DB)(nil)
 
 // Close waits for transactions under way and closes the database.
 func (d *DB) Close() error {
+	d.group.close()
 	if d.read == d.write {
 		return d.write.Close()
 	}
@@ -225,7 +228,8 @@ type tx struct {
 	sql  *sql.Tx
 	conn *sql.Conn // that the transaction is on
 	*engine
-	audit link // the end of the audit log
+	audit link   // the end of the audit log
+	names *names // of metrics; made when first needed
 }
 
 // Now returns the time by the clock of the database.
