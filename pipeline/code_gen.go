@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "6dfa3c5ee479e6c7ca55cda9c488fb8207eb9e79c4f8d9f005d9373cc204da0b"
+		return "e996691b54d4f11193aee346867f23ca394ec6f6dc10fe9e203f817514be6934"
 	case "preprocess":
-		return "06db2490832c769c30709c2286a589e6b5a9e0d809c2bbe518871e3046f28972"
+		return "24ecede1b5ae878a236d6c4578508065bcd3e238e63a6412eafa3e06ad2ea270"
 	case "build":
-		return "743a16061aedebeea420276e879c39f2d96b9352db191a16b83d45160d9ade26"
+		return "bc754eb511359afa1e3a65f41e5b4611def58860ae05a79dd558e53dfb1bb307"
 	case "train":
-		return "8b9a746ab571be995de791c4da9746a7590707036ef42f38a7f86300f25d8343"
+		return "aeb363c8e31c4ea58ccfbff0ee13b8490f3fa9d30032dc49e5d51ff94f154418"
 	}
 	return ""
 }

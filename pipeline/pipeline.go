@@ -50,6 +50,7 @@ type Pipeline struct {
 	Scratch  string   // folder of checkpoints; "" = none are kept, and an interrupted training starts anew
 
 	trains bool // the run under way goes on to train
+	open   openRuns
 }
 
 // A StageResult says what became of one stage. State is Ran if any of its runs
@@ -76,6 +77,8 @@ type Result struct {
 
 	Reason string   `json:"reason,omitempty"` // why Best was chosen, one sentence
 	Ties   []string `json:"ties,omitempty"`   // experiments that the validation rows cannot tell from Best
+
+	SourceDigest string `json:"-"` // content of the source; "" if load was not among the stages
 }
 
 // A job is one run to be: a stage, or one experiment of the train stage.
@@ -138,6 +141,9 @@ func (p *Pipeline) Run(ctx context.Context, stages ...string) (*Result, error) {
 		jobs, err := p.jobs(ctx, stage)
 		state := Cached
 		if err == nil {
+			if stage == Load {
+				res.SourceDigest, _ = jobs[0].params["source_digest"].(string)
+			}
 			state, err = p.runJobs(ctx, jobs, res)
 		}
 		if err != nil {
@@ -270,6 +276,7 @@ func (p *Pipeline) execute(ctx context.Context, j order, cores int) (v solera.Ve
 	if err != nil {
 		return v, false, j.failed(ctx, err)
 	}
+	defer p.open.add(j.title(), run)()
 	var summary solera.Fields
 	defer func() {
 		if r := recover(); r != nil {
@@ -406,7 +413,9 @@ func codeOf(stage string) solera.Digest {
 	return d
 }
 
-func (p *Pipeline) reporter() Reporter { return cmp.Or[Reporter](p.Reporter, Silent{}) }
+func (p *Pipeline) reporter() Reporter {
+	return consoles{cmp.Or[Reporter](p.Reporter, Silent{}), &p.open}
+}
 
 func (p *Pipeline) workers() int {
 	if p.Workers > 0 {
