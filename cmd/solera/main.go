@@ -41,7 +41,7 @@ const (
 // program but for the process around it, so that tests can call it.
 func Main(argv []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) (code int) {
 	args := argv[1:]
-	a := &app{name: "solera", stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+	a := &app{name: "solera", argv: argv, stdin: stdin, stdout: stdout, stderr: stderr, env: env}
 	if strings.ContainsRune(argv[0], filepath.Separator) {
 		a.name = argv[0] // not on the path: commands to type next are shown as this one was typed
 	}
@@ -105,6 +105,7 @@ func wantsJSON(args []string) bool {
 // An app is one invocation: its streams, environment and global flags.
 type app struct {
 	name           string // of the program, as it was typed
+	argv           []string
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) string
@@ -117,6 +118,8 @@ type app struct {
 	json    bool
 	quiet   bool
 	verbose bool
+
+	kernel string // kernel set in use, "" before an engine is made
 
 	cfg *pipeline.Config // that is being run, nil before it is read
 }

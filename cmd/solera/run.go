@@ -51,12 +51,16 @@ func (a *app) run(ctx context.Context, stages ...string) error {
 	if err != nil {
 		return err
 	}
+	a.kernel = e.Kernel()
 	e.Close()
 	w, err := a.open(ctx, cfg.Project, true)
 	if err != nil {
 		return err
 	}
 	defer w.close()
+	if _, err := w.Reap(ctx); err != nil {
+		return err
+	}
 	progress := a.newProgress()
 	p := pipeline.Pipeline{
 		Config: cfg, Tracker: w.Tracker, Reporter: progress,

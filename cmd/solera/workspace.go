@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -64,6 +65,7 @@ func (a *app) open(ctx context.Context, project string, create bool) (*workspace
 		Tracker:     &tracking.Tracker{Store: db, Blobs: blobs, Project: project, Solera: version, Host: host},
 		checkpoints: checkpoints, close: db.Close,
 	}
+	a.watch(ctx, w.Tracker)
 	if create {
 		if err := a.sign(w.Tracker); err != nil {
 			return nil, errors.Join(err, w.close())
@@ -99,8 +101,30 @@ func (a *app) openProject(ctx context.Context) (*workspace, error) {
 		if err != nil {
 			return nil, errors.Join(err, w.close())
 		}
+	} else if a.project != "" {
+		if err := a.projectIsThere(ctx, w); err != nil {
+			return nil, errors.Join(err, w.close())
+		}
+	}
+	// Runs whose process died are shown as crashed. Looking must work where
+	// nothing can be written, too.
+	if _, err := w.Reap(ctx); err != nil && ctx.Err() != nil {
+		return nil, errors.Join(err, w.close())
 	}
 	return w, nil
+}
+
+// projectIsThere refuses a mistyped --project.
+func (a *app) projectIsThere(ctx context.Context, w *workspace) error {
+	projects, err := w.Projects(ctx)
+	if err != nil || slices.Contains(projects, w.Project) {
+		return err
+	}
+	hint := "the store is empty: " + a.self() + " run fills it"
+	if len(projects) > 0 {
+		hint = "the store has " + enumerate(projects)
+	}
+	return &solera.InputError{Msg: "the project " + w.Project + " is not in the store", Hint: hint, Err: solera.ErrNotFound}
 }
 
 // onlyProject returns the project of a store that has one.
