@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/solera-ml/solera/internal/clustertest"
 )
 
 // In scripts, solera is this test binary: no build, no path.
@@ -34,10 +37,41 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("CI", "1") // plain lines
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, ".config"))
-			return nil
+			return homes(t, e)
+		},
+		Condition: func(word string) (bool, error) {
+			if word != "cluster" {
+				return false, fmt.Errorf("unknown condition %q", word)
+			}
+			return onCluster(), nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"json": jsonValue, "exits": exits, "generate": generate, "waitfor": waitFor, "same": same},
 	})
+}
+
+// onCluster says whether stories keep what they make in PostgreSQL and S3; in
+// scripts [cluster] asks for it.
+func onCluster() bool {
+	return os.Getenv("SOLERA_TEST_POSTGRES") != "" && os.Getenv("SOLERA_TEST_S3") != ""
+}
+
+// homes gives a story its stores: the one it uses unless it says otherwise, and
+// others under the names $OTHER and $THIRD for --store.
+func homes(t *testing.T, e *testscript.Env) error {
+	if !onCluster() {
+		e.Setenv("OTHER", "other")
+		e.Setenv("THIRD", "third")
+		return nil
+	}
+	for _, name := range []string{"SOLERA_STORE", "OTHER", "THIRD"} {
+		e.Setenv(name, clustertest.Postgres(t))
+	}
+	e.Setenv("SOLERA_BLOBS", clustertest.S3(t))
+	for _, secret := range clustertest.Secrets() {
+		name, value, _ := strings.Cut(secret, "=")
+		e.Setenv(name, value)
+	}
+	return nil
 }
 
 // json FILE PATH WANT checks one value of a JSON file (or stdout, stderr):
