@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,13 +44,25 @@ func (t *tx) insertRun(r solera.Run) error {
 	}
 	// Not left to the constraint: in PostgreSQL a failed statement would end
 	// the transaction.
-	done, err := t.exec(`INSERT INTO runs (`+runColumns+`) VALUES (`+placeholders(len(args))+`)
+	seq, err := t.nextSeq()
+	if err != nil {
+		return fmt.Errorf("create run %s: %w", r.ID, err)
+	}
+	args = append(args, seq)
+	done, err := t.exec(`INSERT INTO runs (`+runColumns+`, seq) VALUES (`+placeholders(len(args))+`)
 		ON CONFLICT (id) DO NOTHING`, args...)
 	if err != nil {
 		return fmt.Errorf("create run %s: %w", r.ID, err)
 	}
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
 		return errors.Join(fmt.Errorf("create run %s: %w: the identifier is in use", r.ID, solera.ErrConflict), err)
+	}
+	row, err := indexRow(r)
+	if err != nil {
+		return fmt.Errorf("create run %s: %w", r.ID, err)
+	}
+	if err := t.index(seq, nil, row); err != nil {
+		return fmt.Errorf("create run %s: index it: %w", r.ID, err)
 	}
 	return nil
 }
@@ -94,7 +107,7 @@ func (t *tx) UpdateRun(r solera.Run) error {
 }
 
 func (t *tx) updateRun(r solera.Run) error {
-	old, err := t.Run(r.ID)
+	old, seq, err := t.numbered(r.ID)
 	if err != nil {
 		return err
 	}
@@ -113,7 +126,25 @@ func (t *tx) updateRun(r solera.Run) error {
 	if err != nil {
 		return err
 	}
+	was, err := indexRow(old)
+	if err != nil {
+		return err
+	}
+	row, err := indexRow(r)
+	if err != nil {
+		return err
+	}
+	if err := t.index(seq, was, row); err != nil {
+		return fmt.Errorf("index it: %w", err)
+	}
 	return t.note("run.update", string(r.ID), before, after)
+}
+
+// numbered returns a run and its number in the index.
+func (t *tx) numbered(id solera.RunID) (r solera.Run, seq int64, err error) {
+	row := t.row(`SELECT seq, `+runColumns+` FROM runs WHERE id = $1`, string(id))
+	r, err = scanRun(func(dest ...any) error { return row.Scan(append([]any{&seq}, dest...)...) })
+	return r, seq, notFound(err, "run "+string(id))
 }
 
 // runChanges returns the fields that differ, those in objects by their path:
@@ -217,29 +248,54 @@ func (t *tx) Run(id solera.RunID) (solera.Run, error) {
 }
 
 func (t *tx) Runs(q solera.RunQuery) ([]solera.Run, error) {
-	f := runFilter(q)
-	query := f.query(`SELECT `+runColumns+` FROM runs`, `created DESC, id DESC`, 0)
-	switch {
-	case q.Limit > 0:
-		query += fmt.Sprintf(" LIMIT %d OFFSET %d", q.Limit, q.Offset)
-	case q.Offset > 0:
-		query += fmt.Sprintf(" LIMIT %d OFFSET %d", int64(1)<<62, q.Offset)
-	}
-	list := []solera.Run{}
-	err := t.rows(func(scan func(...any) error) error {
-		r, err := scanRun(scan)
-		list = append(list, r)
-		return err
-	}, query, f.args...)
+	list, err := t.runs(q)
 	if err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)
 	}
 	return list, nil
 }
 
-// runFilter restricts to the runs that q chooses by their columns.
-func runFilter(q solera.RunQuery) *filter {
-	f := &filter{}
+func (t *tx) runs(q solera.RunQuery) ([]solera.Run, error) {
+	if isPlain(q) {
+		return t.plainRuns(q)
+	}
+	selected, err := t.selectRuns(q)
+	if err != nil {
+		return nil, err
+	}
+	page, err := selected.page(q)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]solera.Run, len(page))
+	at := make(map[int64]int, len(page))
+	for i, seq := range page {
+		at[seq] = i
+	}
+	err = t.bySeq(page, runColumns, func(seq *int64, scan func(...any) error) error {
+		r, err := scanRun(scan)
+		if err == nil {
+			list[at[*seq]] = r
+		}
+		return err
+	})
+	return list, err
+}
+
+// isPlain tells whether an index of the database leads straight to what q
+// chooses: runs of a recipe, runs that have not ended, the newest of a project.
+func isPlain(q solera.RunQuery) bool {
+	if !q.Where.IsZero() || len(q.Order) > 0 {
+		return false
+	}
+	if !q.Recipe.IsZero() || q.State == solera.Running || q.State == solera.Pending {
+		return true
+	}
+	return q.Stage == "" && q.Experiment == "" && q.Group == "" && q.State == "" && q.Project != ""
+}
+
+func (t *tx) plainRuns(q solera.RunQuery) ([]solera.Run, error) {
+	var f filter
 	f.text("project", q.Project)
 	f.text("stage", q.Stage)
 	f.text("experiment", q.Experiment)
@@ -249,25 +305,33 @@ func runFilter(q solera.RunQuery) *filter {
 	if !q.Deleted {
 		f.equal("deleted", 0)
 	}
-	return f
+	query := f.query(`SELECT `+runColumns+` FROM runs`, `created DESC, id DESC`, 0)
+	switch {
+	case q.Limit > 0:
+		query += fmt.Sprintf(" LIMIT %d OFFSET %d", q.Limit, q.Offset)
+	case q.Offset > 0:
+		query += fmt.Sprintf(" LIMIT %d OFFSET %d", int64(math.MaxInt64), q.Offset) // SQLite has no OFFSET alone
+	}
+	list := []solera.Run{}
+	err := t.rows(func(scan func(...any) error) error {
+		r, err := scanRun(scan)
+		list = append(list, r)
+		return err
+	}, query, f.args...)
+	return list, err
 }
 
 func (t *tx) CountRuns(q solera.RunQuery) (int, error) {
-	f := runFilter(q)
-	query := `SELECT COUNT(*) FROM runs`
-	if len(f.where) > 0 {
-		query += ` WHERE ` + strings.Join(f.where, ` AND `)
-	}
-	var n int
-	if err := t.row(query, f.args...).Scan(&n); err != nil {
+	selected, err := t.selectRuns(q)
+	if err != nil {
 		return 0, fmt.Errorf("count runs: %w", err)
 	}
-	return n, nil
+	return selected.count(), nil
 }
 
 func (t *tx) RemoveRun(id solera.RunID) error {
 	fail := func(err error) error { return fmt.Errorf("remove run %s: %w", id, err) }
-	r, err := t.Run(id)
+	r, seq, err := t.numbered(id)
 	if err != nil {
 		return fail(err)
 	}
@@ -283,6 +347,13 @@ func (t *tx) RemoveRun(id solera.RunID) error {
 	}
 	if _, err := t.exec(`DELETE FROM runs WHERE id = $1`, string(id)); err != nil {
 		return fail(err)
+	}
+	row, err := indexRow(r)
+	if err != nil {
+		return fail(err)
+	}
+	if err := t.index(seq, row, nil); err != nil {
+		return fail(fmt.Errorf("index: %w", err))
 	}
 	record, err := runRecord(r)
 	if err != nil {
