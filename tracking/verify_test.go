@@ -594,3 +594,35 @@ func TestExternalFilesAreReadWhenAsked(t *testing.T) {
 		})
 	}
 }
+
+// SOLERA_VERIFY_MB is how much there is to read, in files of 32 MB.
+func BenchmarkVerify(b *testing.B) {
+	total := 256
+	if s := os.Getenv("SOLERA_VERIFY_MB"); s != "" {
+		if _, err := fmt.Sscan(s, &total); err != nil {
+			b.Fatal(err)
+		}
+	}
+	tr := signed(b, openAt(b, b.TempDir()), 1)
+	r := start(b, tr, "load")
+	files := map[string]tracking.Source{}
+	content := make([]byte, 32<<20)
+	for i := range max(1, total/32) {
+		part := bytes.Clone(content)
+		copy(part, fmt.Sprint(i))
+		files[fmt.Sprint(i)] = tracking.Bytes(part)
+	}
+	if _, _, err := r.Commit(ctx, tracking.Draft{Artifact: "big", Type: "dataset", Files: files}); err != nil {
+		b.Fatal(err)
+	}
+	finish(b, r)
+	var read int64
+	for b.Loop() {
+		got := verify(b, tr, tracking.VerifyOptions{})
+		if !got.OK {
+			b.Fatal(got.Problems)
+		}
+		read = got.Bytes
+	}
+	b.SetBytes(read)
+}
