@@ -6,6 +6,7 @@
 //	go run ./bench                  wine, sweep, big and csv, 5 rounds
 //	go run ./bench -only big -n 9   one of them, 9 rounds
 //	go run ./bench -only scale      time and peak memory against rows, features and width
+//	go run ./bench -only points     the store: points on disk a second, a chart, bytes a point
 //
 // Every measurement is a process of its own, so none inherits a warm cache, a
 // grown heap or a thread pool from the one before it.
@@ -47,11 +48,12 @@ type result struct {
 	Accuracy      []float64 `json:"accuracy,omitempty"`
 	Kernel        string    `json:"kernel,omitempty"`
 	Version       string    `json:"version,omitempty"`
+	Notes         []string  `json:"notes,omitempty"` // lines of a table
 }
 
 func main() {
 	rounds := flag.Int("n", 5, "rounds; in each, every contestant runs once")
-	only := flag.String("only", "", "wine, sweep, big, csv or scale; empty means the first four")
+	only := flag.String("only", "", "wine, sweep, big, csv, scale or points; empty means the first four")
 	python := flag.String("python", "/usr/bin/python3", "interpreter that has torch and sklearn (Debian: python3-torch, python3-sklearn)")
 	rows := flag.Int("rows", 0, "scale: only this many rows; 0 means the whole table")
 	work := flag.String("work", "", "do this work and print one JSON object (how bench calls itself)")
@@ -64,14 +66,21 @@ func main() {
 
 func run(ctx context.Context, rounds int, only, python string, rows int, work string) error {
 	if work != "" {
+		do := do
+		if strings.HasPrefix(work, "points/") {
+			do = pointsWork
+		}
 		r, err := do(ctx, work)
 		if err != nil {
 			return fmt.Errorf("%s: %w", work, err)
 		}
 		return json.NewEncoder(os.Stdout).Encode(r)
 	}
-	if only == "scale" {
+	switch only {
+	case "scale":
 		return scale(ctx, rows)
+	case "points":
+		return points(ctx, rounds)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -125,7 +134,7 @@ func run(ctx context.Context, rounds int, only, python string, rows int, work st
 		}
 	}
 	if !found {
-		return fmt.Errorf("-only %s: want wine, sweep, big, csv or scale", only)
+		return fmt.Errorf("-only %s: want wine, sweep, big, csv, scale or points", only)
 	}
 	return nil
 }
