@@ -33,6 +33,7 @@ type Config struct {
 	Train       Training      `yaml:"train" doc:"How every experiment trains, unless it says otherwise."`
 	Experiments Experiments   `yaml:"experiments" late:"yes" doc:"Named training configurations. Each may override any key of train. Default: one experiment, exp001."`
 	Tracking    string        `yaml:"tracking" enum:"local" doc:"Where runs and artifacts are recorded."`
+	Retention   Retention     `yaml:"retention" doc:"Which versions solera gc keeps. Without it, all that have not expired. It changes no run."`
 
 	file string
 	dir  string
@@ -177,6 +178,21 @@ type Experiment struct {
 
 // Experiments is the list of experiments, never empty once parsed.
 type Experiments []Experiment
+
+// Retention says which versions of the project's artifacts stay. No stage
+// depends on it.
+type Retention struct {
+	KeepVersions int           `yaml:"keep_versions" in:"[0,1000000]" doc:"So many newest versions of each artifact stay; 0 does not count them. The newest always stays."`
+	KeepDays     int           `yaml:"keep_days" in:"[0,100000]" doc:"Versions younger than so many days stay; 0 does not look at their age. With both numbers, what one of them keeps stays."`
+	Artifacts    []KeepPattern `yaml:"artifacts" doc:"Artifacts with numbers of their own: {name: PATTERN, keep_versions: N, keep_days: N}. The first pattern that matches counts; without numbers it keeps all."`
+}
+
+// A KeepPattern is the retention of artifacts whose names match.
+type KeepPattern struct {
+	Name         string `yaml:"name" doc:"Name of an artifact, in which * stands for any letters."`
+	KeepVersions int    `yaml:"keep_versions" in:"[0,1000000]" doc:"As above."`
+	KeepDays     int    `yaml:"keep_days" in:"[0,100000]" doc:"As above."`
+}
 
 // defaults returns the configuration that holds where solera.yaml is silent.
 func defaults() *Config {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/dataset"
+	"github.com/solera-ml/solera/tracking"
 )
 
 // nameable tells whether a name can be part of an artifact's name, with room
@@ -65,9 +66,31 @@ func (c *Config) given(key string) bool {
 // resolve fills in the defaults that follow from other values and checks what
 // a single value cannot show.
 func (c *Config) resolve() error {
-	for _, check := range []func() error{c.resolveData, c.resolveNames, c.resolveModel, c.resolveTrain} {
+	for _, check := range []func() error{c.resolveData, c.resolveNames, c.resolveModel, c.resolveTrain, c.resolveRetention} {
 		if err := check(); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// Rules returns the retention as gc goes by it.
+func (r Retention) Rules() tracking.Retention {
+	rules := tracking.Retention{KeepRule: tracking.KeepRule{KeepVersions: r.KeepVersions, KeepDays: r.KeepDays}}
+	for _, a := range r.Artifacts {
+		rules.Artifacts = append(rules.Artifacts, tracking.ArtifactRetention{
+			Pattern: a.Name, KeepRule: tracking.KeepRule{KeepVersions: a.KeepVersions, KeepDays: a.KeepDays},
+		})
+	}
+	return rules
+}
+
+func (c *Config) resolveRetention() error {
+	for i, a := range c.Retention.Artifacts {
+		one := Retention{Artifacts: []KeepPattern{a}}
+		if err := one.Rules().Check(); err != nil {
+			return c.Fault(fmt.Sprintf("retention.artifacts[%d].name", i), fmt.Sprintf("%q is no pattern of names", short(a.Name)),
+				`write a name, or name: "trained-*"`)
 		}
 	}
 	return nil

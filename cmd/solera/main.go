@@ -165,6 +165,7 @@ file solera.yaml, no network. Begin with a sample, or with your own table:
 		{"Run:", []*cobra.Command{a.runCommand(), a.loadCommand(), a.preprocessCommand(), a.buildCommand(), a.trainCommand()}},
 		{"Look and use:", []*cobra.Command{a.statusCommand(), a.artifactsCommand(), a.lineageCommand(), a.predictCommand()}},
 		{"Prove:", []*cobra.Command{a.reproduceCommand(), a.verifyCommand(), a.provenanceCommand(), a.keyCommand()}},
+		{"Keep:", []*cobra.Command{a.gcCommand(), a.backupCommand(), a.restoreCommand(), a.fsckCommand(), a.auditCommand()}},
 		{"More:", []*cobra.Command{a.schemaCommand(), a.versionCommand(), a.completionCommand()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})

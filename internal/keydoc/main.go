@@ -73,7 +73,7 @@ func update(page, source []byte) ([]byte, error) {
 	out.Write(before)
 	out.WriteString(begin)
 	// The order in which a project is written, which JSON objects do not keep.
-	for _, section := range []string{"project", "seed", "tracking", "data", "preprocess", "model", "train", "experiments"} {
+	for _, section := range []string{"project", "seed", "tracking", "data", "preprocess", "model", "train", "experiments", "retention"} {
 		s, ok := root.Properties[section]
 		if !ok {
 			return nil, fmt.Errorf("solera.schema.json has no key %s", section)

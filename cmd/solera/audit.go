@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/solera-ml/solera"
+	"github.com/solera-ml/solera/tracking"
+)
+
+// auditFlags choose entries of the audit log.
+type auditFlags struct {
+	subject, actor, action, since string
+	limit                         int
+}
+
+func (a *app) auditCommand() *cobra.Command {
+	var flags auditFlags
+	c := &cobra.Command{
+		Use:   "audit",
+		Short: "Show who changed what, and check that the log is whole",
+		Long: `List the newest entries of the audit log, the latest last: when, who, what, and
+the fields that changed, before → after. Every entry is chained to the one before
+it by a hash; the chain is checked, and a broken one is exit code 1.`,
+		Example: "  solera audit\n  solera audit --subject wine/wine-raw:v0\n  solera audit --action version. --since 2026-11-01",
+		Args:    noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if flags.limit < 0 {
+				return usage("--limit %d: want 0 or more", flags.limit)
+			}
+			return a.audit(c.Context(), flags)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&flags.subject, "subject", "", "only changes of `NAME`: a run, PROJECT/NAME:v0, a digest, store")
+	f.StringVar(&flags.actor, "actor", "", "only changes by `USER@HOST`")
+	f.StringVar(&flags.action, "action", "", "only `ACTION`, such as run.create; with a dot at its end all that begin so")
+	f.StringVar(&flags.since, "since", "", "only changes after `TIME`: 2026-11-22, 2026-11-22T19:53:12Z, or 90m ago")
+	f.IntVar(&flags.limit, "limit", 50, "at most `N` entries, the newest (0 = all)")
+	return c
+}
+
+// moment reads a time: a date, a date with a time, or how long ago.
+func moment(s string, now time.Time) (solera.Micros, error) {
+	if s == "" {
+		return 0, nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return solera.MicrosOf(t), nil
+		}
+	}
+	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+		return solera.MicrosOf(now.Add(-d)), nil
+	}
+	return 0, usage("--since %q: want 2026-11-22, 2026-11-22T19:53:12Z (UTC), or 90m", s)
+}
+
+// auditJSON is the audit log as scripts see it.
+type auditJSON struct {
+	OK      bool                `json:"ok"`
+	Chain   tracking.AuditCheck `json:"chain"`
+	Entries []solera.AuditEntry `json:"entries"`
+}
+
+func (a *app) audit(ctx context.Context, flags auditFlags) error {
+	from, err := moment(flags.since, time.Now())
+	if err != nil {
+		return err
+	}
+	w, err := a.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	out := auditJSON{Entries: []solera.AuditEntry{}}
+	err = w.Store.View(ctx, func(tx solera.Tx) (err error) {
+		out.Entries, err = tx.Audit(solera.AuditQuery{
+			Subject: flags.subject, Actor: flags.actor, Action: flags.action, From: from, Newest: true, Limit: flags.limit,
+		})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	slices.Reverse(out.Entries)
+	if out.Chain, err = tracking.CheckAudit(ctx, w.Store); err != nil {
+		return err
+	}
+	out.OK = out.Chain.OK
+	if a.json {
+		err = a.printJSON(out)
+	} else {
+		err = a.printAudit(out)
+	}
+	if err == nil && !out.OK {
+		return errFound
+	}
+	return err
+}
+
+func (a *app) printAudit(out auditJSON) error {
+	if len(out.Entries) > 0 {
+		var rows [][]string
+		for _, e := range out.Entries {
+			rows = append(rows, []string{e.Time.Time().Format(time.DateTime), e.Actor, e.Action, e.Subject, auditChange(e)})
+		}
+		if err := a.printTable([]string{"WHEN (UTC)", "WHO", "WHAT", "OF", "BEFORE → AFTER"}, rows); err != nil {
+			return err
+		}
+		if err := a.printf("\n"); err != nil {
+			return err
+		}
+	}
+	if !out.Chain.OK {
+		return a.printf("The log was tampered with: %s (%d entries before it are whole).\n", out.Chain.Problem, out.Chain.Entries)
+	}
+	return a.printf("%s. The chain is whole up to %s.\n",
+		entries(out.Chain.Entries), out.Chain.Last.Short())
+}
+
+// auditChange tells what an entry changed, in so many words as a line holds.
+func auditChange(e solera.AuditEntry) string {
+	const most = 60
+	side := func(f solera.Fields) string {
+		if len(f) == 0 {
+			return ""
+		}
+		b, err := f.MarshalJSON()
+		if err != nil {
+			return "?"
+		}
+		if r := []rune(string(b)); len(r) > most {
+			return string(r[:most-1]) + "…"
+		}
+		return string(b)
+	}
+	before, after := side(e.Before), side(e.After)
+	switch {
+	case before == "":
+		return after
+	case after == "":
+		return before + " → gone"
+	}
+	return fmt.Sprintf("%s → %s", before, after)
+}
+
+func entries(n int64) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return fmt.Sprintf("%d entries", n)
+}
