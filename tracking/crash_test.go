@@ -7,15 +7,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/solera-ml/solera"
-	"github.com/solera-ml/solera/blob"
-	"github.com/solera-ml/solera/store"
 	"github.com/solera-ml/solera/tracking"
 )
 
@@ -29,12 +26,11 @@ func TestMain(m *testing.M) {
 }
 
 func openTracker(dir string) (*tracking.Tracker, error) {
-	s, err := store.OpenSQLite(ctx, filepath.Join(dir, "solera.db"))
+	s, blobs, err := openHome(dir)
 	if err != nil {
 		return nil, err
 	}
-	blobs, err := blob.OpenDir(filepath.Join(dir, "blobs"))
-	return &tracking.Tracker{Store: s, Blobs: blobs, Project: "wine"}, err
+	return &tracking.Tracker{Store: s, Blobs: blobs, Project: "wine"}, nil
 }
 
 // committer commits versions of three files without end and prints the number
@@ -80,7 +76,7 @@ func TestKilledCommitIsWholeOrNotThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir := newHome(t)
 	acknowledged := make(map[int]bool)
 	for round := range rounds {
 		cmd := exec.Command(self)

@@ -18,8 +18,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/solera-ml/solera"
-	"github.com/solera-ml/solera/blob"
-	"github.com/solera-ml/solera/store"
 	"github.com/solera-ml/solera/tracking"
 )
 
@@ -29,20 +27,16 @@ var ctx = context.Background()
 // each look.
 func open(t testing.TB) *tracking.Tracker {
 	t.Helper()
-	return openAt(t, t.TempDir())
+	return openAt(t, newHome(t))
 }
 
 func openAt(t testing.TB, dir string) *tracking.Tracker {
 	t.Helper()
-	s, err := store.OpenSQLite(ctx, filepath.Join(dir, "solera.db"))
+	s, blobs, err := openHome(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	blobs, err := blob.OpenDir(filepath.Join(dir, "blobs"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	now := time.Date(2026, 11, 22, 19, 53, 12, 0, time.UTC)
 	return &tracking.Tracker{Store: s, Blobs: blobs, Project: "wine", Clock: func() time.Time {
 		now = now.Add(time.Second)
