@@ -45,7 +45,7 @@ func TestScripts(t *testing.T) {
 			}
 			return onCluster(), nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"json": jsonValue, "exits": exits, "generate": generate, "waitfor": waitFor, "same": same},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"json": jsonValue, "exits": exits, "generate": generate, "waitfor": waitFor, "same": same, "tamper": tamper},
 	})
 }
 
@@ -206,4 +206,45 @@ func same(ts *testscript.TestScript, neg bool, args []string) {
 	if a, b := read(args[0]), read(args[1]); len(a) == 0 || !maps.Equal(a, b) {
 		ts.Fatalf("the digests differ:\n%v\n%v", a, b)
 	}
+}
+
+// tamper HOW REF FILE changes the bytes of a file of a version in the folder
+// .solera/blobs, as somebody with access to the disk could: bit (one bit of
+// it), cut (its second half) or remove.
+func tamper(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: tamper bit|cut|remove REF FILE")
+	}
+	ts.Check(ts.Exec("solera", "artifacts", args[1], "--json"))
+	var list []artifactJSON
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &list))
+	digest := ""
+	for _, f := range list[0].Files {
+		if f.Path == args[2] {
+			digest = f.Digest.Hex()
+		}
+	}
+	found, err := filepath.Glob(filepath.Join(ts.MkAbs(".solera"), "blobs", "sha256", "*", "*"))
+	ts.Check(err)
+	for _, name := range found {
+		if digest == "" || !strings.HasSuffix(digest, filepath.Base(name)) {
+			continue
+		}
+		b, err := os.ReadFile(name)
+		ts.Check(err)
+		ts.Check(os.Chmod(name, 0o644))
+		switch args[0] {
+		case "bit":
+			b[len(b)/2] ^= 1
+			ts.Check(os.WriteFile(name, b, 0o644))
+		case "cut":
+			ts.Check(os.WriteFile(name, b[:len(b)/2], 0o644))
+		case "remove":
+			ts.Check(os.Remove(name))
+		default:
+			ts.Fatalf("cannot %s", args[0])
+		}
+		return
+	}
+	ts.Fatalf("no blob of %s %s", args[1], args[2])
 }

@@ -244,8 +244,8 @@ func (a *app) printVerification(r tracking.Verification, pinned bool, took time.
 	}
 	b.WriteString("\n")
 	for _, problem := range []struct{ name, mend string }{
-		{tracking.Missing, "take the store back from a backup, or make the version again from its roots: " + a.self() + " run"},
-		{tracking.Altered, "do not use it; take the store back from a backup, and look at who can write to it"},
+		{tracking.Missing, "take it back from a backup (" + a.self() + " restore), or make it again: " + a.self() + " run"},
+		{tracking.Altered, "do not use it; take it back from a backup (" + a.self() + " restore), and look at who can write to the store"},
 		{tracking.BadSignature, "find out whose key it is (" + a.self() + " key --all) before you trust the version"},
 		{tracking.Unsigned, "if you know where it comes from, sign it: " + a.self() + " verify --sign"},
 	} {
