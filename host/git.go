@@ -166,7 +166,7 @@ func (g *git) look(t *tree) error {
 	if _, ok := remotes[name]; !ok {
 		name = "origin"
 	}
-	t.remote = RedactURL(remotes[name])
+	t.remote = solera.RedactURL(remotes[name])
 
 	if !t.dirty || t.commit == "" {
 		return nil

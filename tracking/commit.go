@@ -22,9 +22,10 @@ type Draft struct {
 }
 
 // A Source gives the content of one file of a draft. Make one with Bytes,
-// Reader, Writer or Blob.
+// Reader, Writer, Blob or Reference.
 type Source struct {
 	put func(context.Context, solera.Blobs) (solera.Digest, int64, error)
+	ref string // where the bytes of an external file are
 }
 
 // Bytes is a file that holds b.
@@ -33,7 +34,7 @@ func Bytes(b []byte) Source { return Reader(bytes.NewReader(b)) }
 // Reader is a file that holds what r has to its end. It is read once, in
 // constant memory.
 func Reader(r io.Reader) Source {
-	return Source{func(ctx context.Context, blobs solera.Blobs) (solera.Digest, int64, error) {
+	return Source{put: func(ctx context.Context, blobs solera.Blobs) (solera.Digest, int64, error) {
 		return blobs.Put(ctx, r)
 	}}
 }
@@ -42,7 +43,7 @@ func Reader(r io.Reader) Source {
 // goroutine that commits, and what it writes goes to the blobs as it comes; its
 // error fails the commit.
 func Writer(write func(io.Writer) error) Source {
-	return Source{func(ctx context.Context, blobs solera.Blobs) (d solera.Digest, n int64, err error) {
+	return Source{put: func(ctx context.Context, blobs solera.Blobs) (d solera.Digest, n int64, err error) {
 		r, w := io.Pipe()
 		done := make(chan struct{})
 		go func() {
@@ -63,7 +64,7 @@ func Writer(write func(io.Writer) error) Source {
 
 // Blob is a file that Blobs has already, as Run.Put returned it.
 func Blob(d solera.Digest, size int64) Source {
-	return Source{func(ctx context.Context, blobs solera.Blobs) (solera.Digest, int64, error) {
+	return Source{put: func(ctx context.Context, blobs solera.Blobs) (solera.Digest, int64, error) {
 		n, err := blobs.Stat(ctx, d)
 		if err == nil && n != size {
 			err = fmt.Errorf("blob %v: %w: %d bytes, want %d", d, solera.ErrCorrupt, n, size)
@@ -107,6 +108,9 @@ func (r *Run) Commit(ctx context.Context, draft Draft) (v solera.Version, isNew 
 		if err := r.settle(tx); err != nil {
 			return err
 		}
+		if err := r.tracker.stillThere(ctx, tx, r.presence, staged.Files); err != nil {
+			return err
+		}
 		v, isNew, err = r.tracker.commit(tx, staged)
 		if err != nil {
 			return err
@@ -130,6 +134,16 @@ func (r *Run) Commit(ctx context.Context, draft Draft) (v solera.Version, isNew 
 	return v, isNew, nil
 }
 
+// stillThere reports ErrConflict if gc deleted one of the files after p and
+// before the transaction that names them.
+func (t *Tracker) stillThere(ctx context.Context, tx solera.Tx, p presence, files []solera.Entry) error {
+	gone, err := p.gone(ctx, tx, t.Blobs, files)
+	if err == nil && len(gone) > 0 {
+		err = fmt.Errorf("%s: %w: gc deleted its content before it was committed; run the same again", gone[0].Path, solera.ErrConflict)
+	}
+	return err
+}
+
 // check refuses a draft before any byte of it is written.
 func (d Draft) check() error {
 	if err := solera.CheckName(d.Artifact); err != nil {
@@ -146,9 +160,12 @@ func (d Draft) check() error {
 			return err
 		}
 	}
-	for path := range d.Files {
+	for path, source := range d.Files {
 		if err := solera.CheckPath(path); err != nil {
 			return err
+		}
+		if err := checkReference(source.ref); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
 	return nil
@@ -165,7 +182,7 @@ func (d Draft) stage(ctx context.Context, blobs solera.Blobs) (solera.Version, e
 		if err != nil {
 			return v, fmt.Errorf("%s: %w", path, err)
 		}
-		v.Files = append(v.Files, solera.Entry{Path: path, Digest: digest, Size: size})
+		v.Files = append(v.Files, solera.Entry{Path: path, Digest: digest, Size: size, Ref: d.Files[path].ref})
 		v.Size += size
 	}
 	var err error

@@ -99,6 +99,9 @@ func outputs(tx solera.Tx, run solera.Run) (*Hit, error) {
 func (t *Tracker) whole(ctx context.Context, hit *Hit) (bool, error) {
 	for _, v := range hit.Outputs {
 		for _, file := range v.Files {
+			if file.Ref != "" {
+				continue // where it is, is not ours to keep
+			}
 			size, err := t.Blobs.Stat(ctx, file.Digest)
 			if errors.Is(err, solera.ErrNotFound) {
 				return false, nil
@@ -125,6 +128,10 @@ func (t *Tracker) whole(ctx context.Context, hit *Hit) (bool, error) {
 // summary of the old run, and commits the old content as new versions (new
 // number, old digest, no byte copied), all in one transaction.
 func (t *Tracker) Reuse(ctx context.Context, spec RunSpec, inputs ...solera.Version) (*Hit, error) {
+	before, err := presenceNow(ctx, t.Store)
+	if err != nil {
+		return nil, err
+	}
 	hit, err := t.Lookup(ctx, spec.Recipe)
 	if hit == nil || err != nil {
 		return nil, err
@@ -160,6 +167,9 @@ func (t *Tracker) Reuse(ctx context.Context, spec RunSpec, inputs ...solera.Vers
 			}
 		}
 		for _, old := range hit.Outputs {
+			if err := t.stillThere(ctx, tx, before, old.Files); err != nil {
+				return err
+			}
 			v := old
 			v.Run, v.Created = run.ID, run.Created
 			v, _, err := t.commit(tx, v)

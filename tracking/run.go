@@ -20,6 +20,8 @@ type Run struct {
 	ctx     context.Context // of Start, never cancelled: see Record
 	run     solera.Run
 	made    bool // the run has committed a version
+	// presence is from the start: whatever the run put, it put later.
+	presence presence
 
 	end   context.CancelFunc // of live
 	lived chan struct{}      // closed when live has ended

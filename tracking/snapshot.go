@@ -18,8 +18,8 @@ import (
 // keeps the context it was made with, because fs.FS has no place for one.
 type Snapshot struct {
 	solera.Version
-	blobs solera.Blobs
-	ctx   context.Context
+	tracker *Tracker
+	ctx     context.Context
 }
 
 var (
@@ -29,12 +29,13 @@ var (
 
 // Snapshot returns v, which must have its Files, ready to be read.
 func (t *Tracker) Snapshot(ctx context.Context, v solera.Version) *Snapshot {
-	return &Snapshot{Version: v, blobs: t.Blobs, ctx: ctx}
+	return &Snapshot{Version: v, tracker: t, ctx: ctx}
 }
 
 // Open returns the file at its beginning, after all its bytes were checked
 // against the manifest: what does not match is ErrCorrupt. The result is an
-// io.ReadSeeker, and an io.ReaderAt where the blobs are local files. A path
+// io.ReadSeeker, and an io.ReaderAt where the blobs are local files. An
+// external file is opened where it is, if the Tracker knows a way there. A path
 // that the version does not have is both ErrNotFound and fs.ErrNotExist.
 func (s *Snapshot) Open(name string) (fs.File, error) {
 	return s.OpenFile(name)
@@ -46,7 +47,7 @@ func (s *Snapshot) OpenFile(name string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.blobs.Open(s.ctx, entry.Digest)
+	r, err := s.tracker.openSeekable(s.ctx, entry)
 	if err != nil {
 		return nil, s.failed("open", name, err)
 	}
@@ -69,7 +70,7 @@ func (s *Snapshot) ReadFile(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.blobs.Open(s.ctx, entry.Digest)
+	r, err := s.tracker.openAt(s.ctx, entry, 0)
 	if err != nil {
 		return nil, s.failed("read", name, err)
 	}
@@ -77,7 +78,7 @@ func (s *Snapshot) ReadFile(name string) ([]byte, error) {
 	// The manifest's size is a hint for the first allocation only: it may lie.
 	var b bytes.Buffer
 	b.Grow(int(min(entry.Size, 1<<20)) + bytes.MinRead)
-	if _, err := b.ReadFrom(solera.VerifyReader(r, entry.Digest)); err != nil {
+	if _, err := b.ReadFrom(solera.VerifyReader(io.LimitReader(r, entry.Size+1), entry.Digest)); err != nil {
 		return nil, s.failed("read", name, err)
 	}
 	return b.Bytes(), nil

@@ -28,6 +28,12 @@ type Tracker struct {
 	Solera string // version of the program, for the record of a run
 	Host   string // name of the machine, for the record of a run
 
+	// External opens the external file e at an offset, errors.ErrUnsupported if
+	// it knows no way to where e.Ref says. What it gives is checked by the
+	// caller. A result that also is an io.Seeker saves a copy. nil = external
+	// files cannot be opened.
+	External func(ctx context.Context, e solera.Entry, offset int64) (io.ReadCloser, error)
+
 	// Sign returns the signed statement of where a version that is being
 	// committed comes from. It is called inside the committing transaction, so
 	// it must not touch the store. nil = versions are committed unsigned.
@@ -136,11 +142,15 @@ func (t *Tracker) create(ctx context.Context, spec RunSpec, also func(solera.Tx,
 // its one goroutine reports. The handle keeps ctx for Record, which has none
 // of its own; what was recorded is written even after ctx is cancelled.
 func (t *Tracker) Start(ctx context.Context, spec RunSpec) (*Run, error) {
+	before, err := presenceNow(ctx, t.Store)
+	if err != nil {
+		return nil, fmt.Errorf("start run of %s: %w", spec.Stage, err)
+	}
 	run, err := t.create(ctx, spec, nil)
 	if err != nil {
 		return nil, fmt.Errorf("start run of %s: %w", spec.Stage, err)
 	}
-	r := &Run{tracker: t, ctx: context.WithoutCancel(ctx), run: run, flushed: t.now(), lived: make(chan struct{})}
+	r := &Run{tracker: t, ctx: context.WithoutCancel(ctx), run: run, presence: before, flushed: t.now(), lived: make(chan struct{})}
 	life, end := context.WithCancel(r.ctx)
 	r.end = end
 	go r.live(life)
