@@ -73,6 +73,7 @@ func sqliteEngine(path string) engine {
 	t := newTurnstile(path)
 	return engine{
 		enter: func(ctx context.Context, _ bool) (func(), error) { return t.enter(ctx) }, batch: prepared, explain: sqliteExplain, obstacle: sqliteObstacle,
+		integrity: sqliteIntegrity,
 		// The database is a file of this machine: its clock is the machine's.
 		now: func(*tx) (int64, error) { return time.Now().UnixMicro(), nil },
 	}

@@ -46,6 +46,8 @@ type engine struct {
 	snapshot *sql.TxOptions
 	// now is the time by the clock of the database, in microseconds.
 	now func(*tx) (int64, error)
+	// integrity lets the database check itself; nil where it need not.
+	integrity func(t *tx, report func(solera.Problem)) error
 	// explain turns a driver's error into one that names the mend.
 	explain func(error) error
 	// obstacle says whether trying again may help.
