@@ -461,3 +461,27 @@ func TestKeysGiveNothingAway(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkSign(b *testing.B) {
+	key := newKey(b, 1)
+	s := New(sample(b))
+	for b.Loop() {
+		if _, err := Sign(s, key); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	key := newKey(b, 1)
+	raw := sign(b, New(sample(b)), key)
+	for b.Loop() {
+		e, err := ParseEnvelope(raw)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, _, err := e.Verify([]Key{key}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
