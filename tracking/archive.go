@@ -296,7 +296,7 @@ func (a *archiveReader) manifest(h *tar.Header) error {
 // records returns a reader of the records. It gives io.EOF only when all of
 // them, and nothing else, was there and had the digest of the manifest; until
 // then what was read from it must not count.
-func (a *archiveReader) records(ctx context.Context) (io.ReadCloser, error) {
+func (a *archiveReader) records(ctx context.Context) (*recordReader, error) {
 	h, err := a.next()
 	if err != nil {
 		return nil, err

@@ -491,6 +491,9 @@ func readArchive(ctx context.Context, r io.Reader, o BackupOptions, to sink) (Ba
 	}
 	defer records.Close()
 	if err := to.load(ctx, records); err != nil {
+		if records.err != nil && records.err != io.EOF {
+			err = records.err // what the archive has against it says more
+		}
 		return BackupReport{}, err
 	}
 	// A sink that is content before the end has not seen it checked.
