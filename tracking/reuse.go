@@ -91,6 +91,9 @@ func outputs(tx solera.Tx, run solera.Run) (*Hit, error) {
 		if err != nil {
 			return nil, err
 		}
+		if v.Deleted != 0 {
+			return nil, fmt.Errorf("%s: %w: it was deleted", v.Name(), solera.ErrNotFound)
+		}
 		hit.Outputs = append(hit.Outputs, v)
 	}
 	return hit, nil

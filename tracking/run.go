@@ -122,6 +122,9 @@ func (r *Run) use(tx solera.Tx, v solera.Version) error {
 	if r.run.State.Ended() {
 		return r.ended("use an artifact")
 	}
+	if v.Deleted != 0 {
+		return errDeleted(v)
+	}
 	if v.Run == r.run.ID {
 		return nil
 	}

@@ -220,6 +220,17 @@ func (t *Tracker) Versions(ctx context.Context, name string) ([]solera.Version, 
 	return list, err
 }
 
+// List returns the versions of the project that q chooses.
+func (t *Tracker) List(ctx context.Context, q solera.VersionQuery) ([]solera.Version, error) {
+	q.Project = t.Project
+	var list []solera.Version
+	err := t.Store.View(ctx, func(tx solera.Tx) (err error) {
+		list, err = tx.Versions(q)
+		return err
+	})
+	return list, err
+}
+
 // Version returns the version that ref ("wine-raw", "wine-raw:v0",
 // "wine-raw:champion") names now, with its files.
 func (t *Tracker) Version(ctx context.Context, ref string) (solera.Version, error) {
@@ -251,6 +262,9 @@ func (t *Tracker) Open(ctx context.Context, ref string) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	if v.Deleted != 0 {
+		return nil, errDeleted(v)
+	}
 	return t.Snapshot(ctx, v), nil
 }
 
@@ -264,6 +278,9 @@ func (t *Tracker) SetAlias(ctx context.Context, ref, alias string) error {
 		v, err := t.resolve(tx, ref)
 		if err != nil {
 			return err
+		}
+		if v.Deleted != 0 {
+			return errDeleted(v)
 		}
 		return tx.SetAlias(v.ID(), alias)
 	})

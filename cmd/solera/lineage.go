@@ -13,10 +13,13 @@ import (
 
 func (a *app) lineageCommand() *cobra.Command {
 	format := "tree"
+	var up, down, both bool
 	formats := []string{"tree", "json", "dot", "mermaid"}
 	c := &cobra.Command{
 		Use:   "lineage NAME[:REF]",
-		Short: "Show what a version was made from",
+		Short: "Show what a version was made from, or what was made from it",
+		Long: `Show what a version was made from, with --down what was made from it, with
+--both one after the other. Versions that were deleted are part of it.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usage("of which version? solera lineage NAME:v0, or NAME for the newest")
@@ -33,7 +36,14 @@ func (a *app) lineageCommand() *cobra.Command {
 				return err
 			}
 			defer w.close()
-			g, err := w.Lineage(ctx, args[0])
+			way := tracking.Up
+			switch {
+			case both || up && down:
+				way = tracking.Both
+			case down:
+				way = tracking.Down
+			}
+			g, err := w.Trace(ctx, args[0], way)
 			if err != nil {
 				return a.absent(err, args[0])
 			}
@@ -48,6 +58,9 @@ func (a *app) lineageCommand() *cobra.Command {
 			return g.WriteTree(a.stdout)
 		},
 	}
+	c.Flags().BoolVar(&up, "up", false, "what it was made from (the default)")
+	c.Flags().BoolVar(&down, "down", false, "what was made from it")
+	c.Flags().BoolVar(&both, "both", false, "up and down")
 	c.Flags().StringVar(&format, "format", format, "tree, json, dot or mermaid")
 	return c
 }
@@ -62,7 +75,11 @@ func writeDOT(w io.Writer, g tracking.Graph) error {
 		if n.Kind == "run" {
 			shape = "ellipse"
 		}
-		fmt.Fprintf(&b, "  %s [label=%s, shape=%s];\n", dotText(n.ID), dotText(n.Name), shape)
+		style := ""
+		if n.Deleted {
+			style = ", style=dashed"
+		}
+		fmt.Fprintf(&b, "  %s [label=%s, shape=%s%s];\n", dotText(n.ID), dotText(shownName(n)), shape, style)
 	}
 	for _, e := range g.Edges {
 		fmt.Fprintf(&b, "  %s -> %s [label=%s];\n", dotText(e.From), dotText(e.To), dotText(string(e.Kind)))
@@ -72,9 +89,17 @@ func writeDOT(w io.Writer, g tracking.Graph) error {
 	return err
 }
 
+// shownName is a node's name, marked if it is deleted.
+func shownName(n tracking.GraphNode) string {
+	if n.Deleted {
+		return n.Name + " (deleted)"
+	}
+	return n.Name
+}
+
 // dotText quotes a text for Graphviz.
 func dotText(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", " ").Replace(s) + `"`
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(tracking.OneLine(s)) + `"`
 }
 
 // writeMermaid writes a graph for Mermaid, which Markdown pages draw.
@@ -88,7 +113,7 @@ func writeMermaid(w io.Writer, g tracking.Graph) error {
 		if n.Kind == "run" {
 			open, end = "([", "])"
 		}
-		fmt.Fprintf(&b, "  n%d%s\"%s\"%s\n", i, open, mermaidText(n.Name), end)
+		fmt.Fprintf(&b, "  n%d%s\"%s\"%s\n", i, open, mermaidText(shownName(n)), end)
 	}
 	for _, e := range g.Edges {
 		fmt.Fprintf(&b, "  n%d -->|%s| n%d\n", number[e.From], e.Kind, number[e.To])
@@ -97,8 +122,10 @@ func writeMermaid(w io.Writer, g tracking.Graph) error {
 	return err
 }
 
+// mermaidText escapes what Mermaid reads as markup within quotes. Its escapes
+// begin with #.
 func mermaidText(s string) string {
-	return strings.NewReplacer(`"`, "#quot;", "\n", " ").Replace(s)
+	return strings.NewReplacer("#", "#35;", `"`, "#quot;", "&", "#amp;", "<", "#lt;", ">", "#gt;", "`", "#96;").Replace(tracking.OneLine(s))
 }
 
 // stageNames completes the word on the command line.
