@@ -11,17 +11,6 @@ import (
 	"github.com/solera-ml/solera/store/internal/pack"
 )
 
-// blockPoints is how many points a block has at most: enough that what is
-// said once for all of them does not count, few enough that a chart which is
-// zoomed in reads little.
-const blockPoints = 4096
-
-// A block holds points of one segment of the run's numbers, so that reading
-// by number, over all metrics, has a bound.
-const segmentBits = 20
-
-func segmentEnd(n int64) int64 { return ((n-1)>>segmentBits + 1) << segmentBits }
-
 // A block is what is known of a row of blocks without reading its points.
 type block struct {
 	metric      int64
@@ -88,7 +77,7 @@ func (t *tx) readSegment(h *head, after, upTo int64, found []numbered) ([]number
 			filled++
 		}
 		return nil
-	}, `SELECT metric, data FROM blocks WHERE run = $1 AND last > $2 AND last <= $3 AND first <= $4`, h.id, after, segmentEnd(after+1), upTo)
+	}, `SELECT metric, data FROM blocks WHERE run = $1 AND last > $2 AND last <= $3 AND first <= $4`, h.id, after, t.lay().segmentEnd(after+1), upTo)
 	if err != nil {
 		return nil, err
 	}
@@ -130,17 +119,14 @@ func describe(metric int64, c *pack.Columns) block {
 	return b
 }
 
-// compactPoints is how many recent points are packed at a time.
-const compactPoints = 1 << 18
-
 // compact packs the recent points of a run whose head is locked.
 func (t *tx) compact(h *head) error {
 	for h.packed < h.n {
 		columns := make(map[int64]*pack.Columns)
 		at := h.packed
-		stop := segmentEnd(at + 1)
+		stop := t.lay().segmentEnd(at + 1)
 		err := t.readRecent(h, h.packed, func(n int64, p pack.Point) error {
-			if n > stop || n-h.packed > compactPoints+rowPoints {
+			if n > stop || n-h.packed > t.lay().most+int64(t.lay().row) {
 				return errEnough
 			}
 			c := columns[p.Metric]
@@ -204,13 +190,13 @@ func (t *tx) cutRecent(h *head, upTo int64) error {
 // point is written a few times at most, however slowly they come, and blocks
 // grow full.
 func (t *tx) packBlocks(h *head, columns map[int64]*pack.Columns) error {
-	end := segmentEnd(h.packed + 1)
+	end := t.lay().segmentEnd(h.packed + 1)
 	partial := make(map[int64][]block)
 	err := t.scanBlocks(func(b *block) {
-		if columns[b.metric] != nil && b.count < blockPoints {
+		if columns[b.metric] != nil && b.count < t.lay().block {
 			partial[b.metric] = append(partial[b.metric], *b)
 		}
-	}, `WHERE run = $1 AND last > $2 AND last <= $3 ORDER BY last`, h.id, end-1<<segmentBits, end)
+	}, `WHERE run = $1 AND last > $2 AND last <= $3 ORDER BY last`, h.id, end-1<<t.lay().segment, end)
 	if err != nil {
 		return err
 	}
@@ -243,8 +229,8 @@ func (t *tx) packBlocks(h *head, columns map[int64]*pack.Columns) error {
 			c = older
 			gone = append(gone, b)
 		}
-		for i := 0; i < c.Len(); i += blockPoints {
-			part := c.Slice(i, min(i+blockPoints, c.Len()))
+		for i := 0; i < c.Len(); i += t.lay().block {
+			part := c.Slice(i, min(i+t.lay().block, c.Len()))
 			fresh = append(fresh, written{describe(metric, part), summarize(part), part.Encode()})
 		}
 	}
@@ -296,7 +282,7 @@ func (t *tx) checkHead(h *head, wrong func(problem, format string, args ...any))
 	}
 	used := make(map[int64]bool)
 	for at := int64(0); at < h.packed; {
-		end := min(segmentEnd(at+1), h.packed)
+		end := min(t.lay().segmentEnd(at+1), h.packed)
 		there := make([]bool, end-at)
 		count := 0
 		var columns pack.Columns
@@ -326,7 +312,7 @@ func (t *tx) checkHead(h *head, wrong func(problem, format string, args ...any))
 			}
 			return nil
 		}, `SELECT metric, first, last, count, from_step, to_step, ascending, summary, data FROM blocks
-			WHERE run = $1 AND last > $2 AND last <= $3 ORDER BY last`, h.id, at, segmentEnd(at+1))
+			WHERE run = $1 AND last > $2 AND last <= $3 ORDER BY last`, h.id, at, t.lay().segmentEnd(at+1))
 		if err != nil {
 			return err
 		}

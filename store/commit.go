@@ -163,8 +163,8 @@ func (d *DB) commitGroups() {
 func (d *DB) commitGroup(ctx context.Context, take func() []*call) error {
 	var fresh *names
 	err := d.append(ctx, func(t *tx) error {
-		t.names = &names{under: &d.names}
-		fresh = t.names
+		fresh = &names{under: &d.names}
+		t.names, t.layout = fresh, d.layout
 		return t.apply(take())
 	})
 	if err == nil && fresh != nil {

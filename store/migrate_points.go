@@ -123,7 +123,7 @@ func (t *tx) movePoints(h *head) error {
 	}
 	last := h.n
 	for at := int64(0); at < last; {
-		end := min(at+compactPoints, last)
+		end := min(at+t.lay().most, last)
 		var points []pack.Point
 		err := t.rows(func(scan func(...any) error) error {
 			var n, series int64
@@ -148,15 +148,16 @@ func (t *tx) movePoints(h *head) error {
 		if int64(len(points)) != end-at {
 			return fmt.Errorf("%w: of the points from %d to %d there are %d", solera.ErrCorrupt, at+1, end, len(points))
 		}
-		rows := (len(points) + rowPoints - 1) / rowPoints
+		row := t.lay().row
+		rows := (len(points) + row - 1) / row
 		err = t.many(`INSERT INTO recent (run, n, points) VALUES ($1, $2, $3)`, rows, func(i int) []any {
-			to := min((i+1)*rowPoints, len(points))
-			return []any{h.id, at + int64(to), pack.EncodeRow(points[i*rowPoints : to])}
+			to := min((i+1)*row, len(points))
+			return []any{h.id, at + int64(to), pack.EncodeRow(points[i*row : to])}
 		})
 		if err != nil {
 			return err
 		}
-		if h.n = end; h.n-h.packed >= enough(h.metrics) {
+		if h.n = end; h.n-h.packed >= t.lay().enough(h.metrics) {
 			if err := t.compact(h); err != nil {
 				return err
 			}

@@ -18,8 +18,39 @@ import (
 // the transaction of some append, into blocks of one metric each. The head of a
 // run says up to which number its points are packed.
 
-// rowPoints is how many points a row of recent has at most.
-const rowPoints = 4096
+// A layout says how many points lie together. Every process that has a store
+// open uses the standard one; tests use small ones, which a few points fill.
+type layout struct {
+	row int // points in a row of recent, at most
+	// block is how many points a block has at most: enough that what is said
+	// once for all of them does not count, few enough that a chart which is
+	// zoomed in reads little.
+	block int
+	// least and most are how many recent points are packed: some for each
+	// metric, but reading all that are recent stays quick.
+	least, most int64
+	// segment is the logarithm of how many numbers make a segment of a run. A
+	// block has points of one segment, so that reading by number, over all
+	// metrics, has a bound.
+	segment uint
+}
+
+func standardLayout() *layout {
+	return &layout{row: 4096, block: 4096, least: 4096, most: 1 << 18, segment: 20}
+}
+
+// enough is how many recent points are worth packing.
+func (l *layout) enough(metrics int) int64 { return min(max(64*int64(metrics), l.least), l.most) }
+
+// segmentEnd returns the last number of the segment of n.
+func (l *layout) segmentEnd(n int64) int64 { return ((n-1)>>l.segment + 1) << l.segment }
+
+func (t *tx) lay() *layout {
+	if t.layout == nil {
+		t.layout = standardLayout()
+	}
+	return t.layout
+}
 
 // Append adds points to a run. Calls that wait at the same time share a
 // transaction; each returns when its own points are on disk.
@@ -116,8 +147,8 @@ func (t *tx) writePoints(heads []*head, byRun map[solera.RunID][]*call) error {
 			return fmt.Errorf("run %s: %w", h.run, err)
 		}
 		first := h.n - h.points
-		for i := 0; i < len(points); i += rowPoints {
-			end := min(i+rowPoints, len(points))
+		for i := 0; i < len(points); i += t.lay().row {
+			end := min(i+t.lay().row, len(points))
 			rows = append(rows, row{h.id, first + int64(end), points[i:end]})
 		}
 	}
@@ -128,7 +159,7 @@ func (t *tx) writePoints(heads []*head, byRun map[solera.RunID][]*call) error {
 		return err
 	}
 	for _, h := range heads {
-		if h.n-h.packed < enough(h.metrics) {
+		if h.n-h.packed < t.lay().enough(h.metrics) {
 			continue
 		}
 		if err := t.compact(h); err != nil {
@@ -137,10 +168,6 @@ func (t *tx) writePoints(heads []*head, byRun map[solera.RunID][]*call) error {
 	}
 	return nil
 }
-
-// enough is how many recent points are worth packing: some for each metric,
-// but reading all that are recent stays quick.
-func enough(metrics int) int64 { return min(max(64*int64(metrics), 4096), 1<<18) }
 
 // Since returns the points of a run after cursor.
 func (d *DB) Since(ctx context.Context, run solera.RunID, cursor int64, limit int) (points []solera.Point, next int64, err error) {
@@ -159,7 +186,7 @@ func (d *DB) viewPoints(ctx context.Context, fn func(*tx) error) error {
 	var fresh *names
 	err := d.view(ctx, func(t *tx) error {
 		fresh = &names{under: &d.names}
-		t.names = fresh
+		t.names, t.layout = fresh, d.layout
 		return fn(t)
 	})
 	if err == nil {
@@ -189,11 +216,11 @@ func (t *tx) since(run solera.RunID, cursor int64, limit int) (points []solera.P
 	}
 	var found []numbered
 	for at := cursor; at < min(end, h.packed); {
-		segmentEnd := min(segmentEnd(at+1), end, h.packed)
-		if found, err = t.readSegment(h, at, segmentEnd, found); err != nil {
+		upTo := min(t.lay().segmentEnd(at+1), end, h.packed)
+		if found, err = t.readSegment(h, at, upTo, found); err != nil {
 			return nil, next, err
 		}
-		at = segmentEnd
+		at = upTo
 	}
 	if end > h.packed {
 		err = t.readRecent(h, max(cursor, h.packed), func(n int64, p pack.Point) error {

@@ -21,11 +21,12 @@ var migrations embed.FS
 
 // A DB is an open store.
 type DB struct {
-	write *sql.DB // its connections are where writers of this process queue
-	read  *sql.DB // may be write
-	name  string  // for messages; never with a password
-	group committer
-	names names // of metrics
+	write  *sql.DB // its connections are where writers of this process queue
+	read   *sql.DB // may be write
+	name   string  // for messages; never with a password
+	group  committer
+	names  names   // of metrics
+	layout *layout // of points; nil = the standard one
 	engine
 }
 
@@ -230,8 +231,9 @@ type tx struct {
 	sql  *sql.Tx
 	conn *sql.Conn // that the transaction is on
 	*engine
-	audit link   // the end of the audit log
-	names *names // of metrics; made when first needed
+	audit  link    // the end of the audit log
+	names  *names  // of metrics; made when first needed
+	layout *layout // of points
 }
 
 // Now returns the time by the clock of the database.
