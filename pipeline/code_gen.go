@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "e996691b54d4f11193aee346867f23ca394ec6f6dc10fe9e203f817514be6934"
+		return "fa722d2d26579e7f87f734b5fbcc03244b4a6ec9963483b7064059b11b062e93"
 	case "preprocess":
-		return "24ecede1b5ae878a236d6c4578508065bcd3e238e63a6412eafa3e06ad2ea270"
+		return "dddf7fa5355999d05fd3fde15e9ec3dfc78e18fcb70f973e1ea9f484d52a7b3c"
 	case "build":
-		return "bc754eb511359afa1e3a65f41e5b4611def58860ae05a79dd558e53dfb1bb307"
+		return "7da31ede238c40bf607c4ed79d19afda77a89c8f3292c8b82730d33ebed6df06"
 	case "train":
-		return "aeb363c8e31c4ea58ccfbff0ee13b8490f3fa9d30032dc49e5d51ff94f154418"
+		return "21d47e03cea3ee75266f8a104342ee0d0090d28e4e91b69fea04ac540bf3e467"
 	}
 	return ""
 }

@@ -28,15 +28,15 @@ const (
 // loadJob is the stage load. Its recipe names the content of the source, so
 // that a changed file is a changed recipe.
 func (p *Pipeline) loadJob(ctx context.Context) (job, error) {
-	digest, err := p.sourceDigest(ctx)
+	digest, err := p.SourceDigest(ctx)
 	params := p.Config.LoadParams()
 	params["source_digest"] = digest
 	work := func(ctx context.Context, _ task) (output, error) { return p.load(ctx, digest) }
 	return job{stage: Load, params: params, output: p.Config.RawName(), work: work}, err
 }
 
-// sourceDigest names the content of the source, not its place.
-func (p *Pipeline) sourceDigest(ctx context.Context) (string, error) {
+// SourceDigest names the content of the source, not its place.
+func (p *Pipeline) SourceDigest(ctx context.Context) (string, error) {
 	if name, ok := p.Config.Sample(); ok {
 		s, err := p.sample(name)
 		if err != nil {
@@ -175,7 +175,7 @@ func (p *Pipeline) load(ctx context.Context, digest string) (output, error) {
 	p.reporter().Line(Load, fmt.Sprintf("split %s: %d training rows, %d validation, %d test", p.splitWord(), len(parts.Train), len(parts.Val), len(parts.Test)))
 	// A file that is still being written would otherwise be answered from the
 	// store for ever with what was read of it.
-	if now, err := p.sourceDigest(ctx); err != nil {
+	if now, err := p.SourceDigest(ctx); err != nil {
 		return output{}, err
 	} else if now != digest {
 		return output{}, c.Fault("data.source", c.Data.Source+" changed while it was read", "run again when nothing writes to it")

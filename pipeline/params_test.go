@@ -93,7 +93,7 @@ func drawConfig(t *rapid.T) string {
 		return rapid.OneOf(rapid.Float64Range(low, high), rapid.Just(low), rapid.Just(high)).Draw(t, what)
 	}
 	inside := func(what string) float64 { return number(what, 1e-9, 1-1e-9) }
-	whole := func(what string) int { return rapid.IntRange(1, 10_000_000).Draw(t, what) }
+	whole := func(what string) int { return rapid.IntRange(1, 9_000_000).Draw(t, what) }
 	train := func(what string, epochs int) map[string]any {
 		m := map[string]any{"epochs": epochs}
 		if maybe(what + " optimizer") {

@@ -227,7 +227,7 @@ func (r *Reproducer) findSource(ctx context.Context, s *step) error {
 	c, want := s.pipeline.Config, s.run.Params.Text("source_digest")
 	recorded := c.Data.Source
 	if _, ok := c.Sample(); ok {
-		digest, err := s.pipeline.sourceDigest(ctx)
+		digest, err := s.pipeline.SourceDigest(ctx)
 		if err == nil && digest != want {
 			err = &solera.InputError{Op: s.version.Name(), Msg: recorded + " of this program has other rows", Hint: "use solera " + cmp.Or(s.run.Solera, "of the version that made it")}
 		}
@@ -242,7 +242,7 @@ func (r *Reproducer) findSource(ctx context.Context, s *step) error {
 		if i > 0 {
 			c.Data.Source, c.dir = path, ""
 		}
-		digest, err := s.pipeline.sourceDigest(ctx)
+		digest, err := s.pipeline.SourceDigest(ctx)
 		switch {
 		case err == nil && digest == want:
 			return nil

@@ -16,27 +16,31 @@ import (
 )
 
 func (a *app) runCommand() *cobra.Command {
-	return &cobra.Command{
+	locked := false
+	c := &cobra.Command{
 		Use:   "run [STAGE…]",
 		Short: "Run what is out of date: load, preprocess, build, train, evaluate",
 		Long: `Run the stages load, preprocess, build, train and evaluate of solera.yaml, in
 this order, or only the stages that are named. A stage whose inputs, params and
 code did not change is answered from the store.`,
 		ValidArgsFunction: stageNames(pipeline.Stages()),
-		RunE:              func(c *cobra.Command, args []string) error { return a.run(c.Context(), args...) },
+		RunE:              func(c *cobra.Command, args []string) error { return a.run(c.Context(), locked, args...) },
 	}
+	c.Flags().BoolVar(&locked, "locked", false, "fail unless all digests are those of solera.lock, which is not written")
+	return c
 }
 
 // stageCommand is a verb that runs one stage.
 func (a *app) stageCommand(stage, short string) *cobra.Command {
 	return &cobra.Command{
 		Use: stage, Short: short, Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.run(c.Context(), stage) },
+		RunE: func(c *cobra.Command, _ []string) error { return a.run(c.Context(), false, stage) },
 	}
 }
 
-// run brings stages up to date and shows what came out.
-func (a *app) run(ctx context.Context, stages ...string) error {
+// run brings stages up to date and shows what came out. Locked, it fails unless
+// that is what solera.lock says.
+func (a *app) run(ctx context.Context, locked bool, stages ...string) error {
 	if err := pipeline.Check(stages); err != nil {
 		return err
 	}
@@ -53,6 +57,12 @@ func (a *app) run(ctx context.Context, stages ...string) error {
 	}
 	a.kernel = e.Kernel()
 	e.Close()
+	var lock *pipeline.Lock
+	if locked {
+		if lock, err = a.readLock(ctx, cfg); err != nil {
+			return err
+		}
+	}
 	w, err := a.open(ctx, cfg.Project, true)
 	if err != nil {
 		return err
@@ -68,18 +78,36 @@ func (a *app) run(ctx context.Context, stages ...string) error {
 	}
 	res, err := p.Run(ctx, stages...)
 	progress.Close()
+	var changes []pipeline.LockChange
+	switch {
+	case err != nil:
+	case locked:
+		changes = lock.Changes(cfg.Lock(lock, res))
+	default:
+		a.writeLock(cfg, res)
+	}
 	if a.json {
 		// Also beside an error: how far it came. The error itself follows on
 		// stderr.
-		if jerr := a.printJSON(res); err == nil {
+		var shown any = res
+		if locked && err == nil {
+			shown = lockedResult{res, changes}
+		}
+		if jerr := a.printJSON(shown); err == nil {
 			err = jerr
 		}
+	} else if err == nil {
+		err = a.showResult(ctx, cfg, w, res)
+	}
+	if err != nil || len(changes) == 0 {
 		return err
 	}
-	if err != nil {
-		return err
+	if !a.json {
+		if err := a.showLockChanges(cfg, changes); err != nil {
+			return err
+		}
 	}
-	return a.showResult(ctx, cfg, w, res)
+	return errFound
 }
 
 // showResult writes what a run of the pipeline made, for people.

@@ -25,7 +25,7 @@ func (a *app) statusCommand() *cobra.Command {
 			return noArgs(c, args)
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			status, err := a.status(c.Context())
+			status, note, err := a.status(c.Context())
 			if err != nil {
 				return err
 			}
@@ -38,7 +38,7 @@ func (a *app) statusCommand() *cobra.Command {
 			case explain != "":
 				return a.explain(status[0])
 			}
-			return a.showStatus(status)
+			return a.showStatus(status, note)
 		},
 	}
 	c.Flags().StringVar(&explain, "explain", "", "show every key of `STAGE` that changed, before and after")
@@ -46,18 +46,19 @@ func (a *app) statusCommand() *cobra.Command {
 	return c
 }
 
-// status asks the pipeline what would run. Where there is no store yet it asks
-// an empty one, so that looking makes none.
-func (a *app) status(ctx context.Context) ([]pipeline.StageStatus, error) {
+// status asks the pipeline what would run, and notes where solera.lock and the
+// store disagree. Where there is no store yet it asks an empty one, so that
+// looking makes none.
+func (a *app) status(ctx context.Context) (list []pipeline.StageStatus, note string, err error) {
 	cfg, err := a.readConfig()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	w, err := a.open(ctx, cfg.Project, false)
 	if errors.Is(err, solera.ErrNotFound) {
 		empty, terr := os.MkdirTemp("", "solera-empty-")
 		if terr != nil {
-			return nil, fmt.Errorf("make an empty store: %w", terr)
+			return nil, "", fmt.Errorf("make an empty store: %w", terr)
 		}
 		defer os.RemoveAll(empty)
 		b := *a
@@ -65,14 +66,18 @@ func (a *app) status(ctx context.Context) ([]pipeline.StageStatus, error) {
 		w, err = b.open(ctx, cfg.Project, true)
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer w.close()
 	p := pipeline.Pipeline{Config: cfg, Tracker: w.Tracker}
-	return p.Status(ctx)
+	if list, err = p.Status(ctx); err != nil {
+		return nil, "", err
+	}
+	note, err = a.lockNote(ctx, cfg, w)
+	return list, note, err
 }
 
-func (a *app) showStatus(status []pipeline.StageStatus) error {
+func (a *app) showStatus(status []pipeline.StageStatus, note string) error {
 	var rows [][]string
 	stale := 0
 	for _, s := range status {
@@ -91,6 +96,14 @@ func (a *app) showStatus(status []pipeline.StageStatus) error {
 	}
 	if err := a.printTable([]string{"STAGE", "STATE", "WHY"}, rows); err != nil {
 		return err
+	}
+	if note != "" {
+		if err := a.printf("\n%s\n", wrap(note)); err != nil {
+			return err
+		}
+	}
+	if stale == 0 && note != "" {
+		return a.printf("\nEverything is up to date; %s run writes the lock.\n", a.self())
 	}
 	if stale == 0 {
 		return a.printf("\nEverything is up to date.\n")
