@@ -64,18 +64,19 @@ func LoadKey(path string) (Key, error) {
 	fail := func(msg, hint string) (Key, error) {
 		return Key{}, &solera.InputError{Op: "read the signing key", File: path, Msg: msg, Hint: hint}
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return Key{}, fmt.Errorf("read the signing key: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
+	// Before it is opened: a pipe would be waited for.
+	info, err := os.Stat(path)
 	if err != nil {
 		return Key{}, fmt.Errorf("read the signing key: %w", err)
 	}
 	if !info.Mode().IsRegular() {
 		return fail("it is not a file", "name a PEM file with SOLERA_KEY")
 	}
+	f, err := os.Open(path)
+	if err != nil {
+		return Key{}, fmt.Errorf("read the signing key: %w", err)
+	}
+	defer f.Close()
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
 		return fail(fmt.Sprintf("others may read it (mode %04o)", info.Mode().Perm()), "chmod 600 "+path)
 	}

@@ -348,7 +348,7 @@ func TestCredentialsAreNotSigned(t *testing.T) {
 		{"s3://b/k?AWSAccessKeyId=hunter2&x=1&Signature=hunter2", "s3://b/k?AWSAccessKeyId=REDACTED&x=1&Signature=REDACTED"},
 		{"https://e.com/?X-Amz-Credential=hunter2&sig=hunter2&token=hunter2", "https://e.com/?X-Amz-Credential=REDACTED&sig=REDACTED&token=REDACTED"},
 		{"https://ana:hunter2%zz@example.com/a", "https://example.com/a"},
-		{"https://ana:hun ter2@exa mple.com", "https://exa mple.com"},
+		{"https://ana:hunter2 @exa mple.com", "https://exa mple.com"},
 	}
 	for _, test := range tests {
 		got, ok := redact(map[string]any{"a": []any{test.text}}).(map[string]any)

@@ -116,9 +116,10 @@ func (a *app) sign(t *tracking.Tracker) error {
 func (a *app) initKey() {
 	key, err := a.signer()
 	switch {
+	case a.json || a.quiet:
 	case err != nil:
-		a.report(err)
-	case key != nil && key.made && !a.json && !a.quiet:
+		a.report(err) // the first command that commits will insist
+	case key != nil && key.made:
 		fmt.Fprintf(a.stderr, "solera: made the key with which your artifacts are signed: %s\n", key.path)
 	}
 }

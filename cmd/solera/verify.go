@@ -151,15 +151,15 @@ func openReference(_ context.Context, e solera.Entry) (io.ReadCloser, error) {
 	if err != nil || u.Scheme != "file" || u.Host != "" && u.Host != "localhost" {
 		return nil, errors.ErrUnsupported
 	}
-	f, err := os.Open(filepath.FromSlash(u.Path))
+	name := filepath.FromSlash(u.Path)
+	info, err := os.Stat(name)
 	if err != nil {
 		return nil, err
 	}
-	// A pipe or a device would be read for ever.
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(fmt.Errorf("%s is not a file", e.Ref), err, f.Close())
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", e.Ref) // a pipe would be waited for, a device read for ever
 	}
-	return f, nil
+	return os.Open(name)
 }
 
 // byteProgress returns a bar for work that is counted in bytes, on a terminal;
