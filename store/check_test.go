@@ -35,6 +35,15 @@ func problems(t testing.TB, s solera.Store) []string {
 	return list
 }
 
+func rawSQLite(t *testing.T, path string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
 // tamper changes a store behind its back, against the rules of its schema.
 func tamper(t *testing.T, place, statement string) {
 	t.Helper()
@@ -42,10 +51,7 @@ func tamper(t *testing.T, place, statement string) {
 		clustertest.Exec(t, "SET search_path = "+u.Query().Get("search_path")+"; SET session_replication_role = replica; "+statement)
 		return
 	}
-	db, err := sql.Open("sqlite", place)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := rawSQLite(t, place)
 	defer db.Close()
 	done, err := db.Exec(statement)
 	if err != nil {

@@ -176,37 +176,38 @@ func sameStore(t *testing.T, got, want solera.Store) {
 }
 
 // answers asks a store for everything that it has.
-func answers(t *testing.T, s solera.Store) (all []any) {
+func answers(t *testing.T, s solera.Store) map[string]any {
 	t.Helper()
+	var all map[string]any
 	var runs []solera.Run
 	view(t, s, func(tx solera.Tx) error {
-		all = nil
+		all = make(map[string]any)
 		var err error
-		keep := func(v any, e error) { all, err = append(all, v), errors.Join(err, e) }
+		keep := func(name string, v any, e error) { all[name], err = v, errors.Join(err, e) }
 		runs, err = tx.Runs(solera.RunQuery{Deleted: true})
-		all = append(all, runs)
+		all["runs"] = runs
 		artifacts, e := tx.Artifacts("")
-		keep(artifacts, e)
+		keep("artifacts", artifacts, e)
 		versions, e := tx.Versions(solera.VersionQuery{Files: true, Deleted: true})
-		keep(versions, e)
+		keep("versions", versions, e)
 		edges, e := tx.Edges(solera.EdgeQuery{})
-		keep(edges, e)
+		keep("edges", edges, e)
 		for _, v := range versions {
 			statement, e := tx.Statement(v.ID())
 			if errors.Is(e, solera.ErrNotFound) {
 				e = nil
 			}
-			keep(statement, e)
+			keep("statement "+v.ID().String(), statement, e)
 		}
 		keys, e := tx.SigningKeys()
-		keep(keys, e)
+		keep("keys", keys, e)
 		deletions, e := tx.Deletions(false)
-		keep(deletions, e)
+		keep("deletions", deletions, e)
 		audit, e := tx.Audit(solera.AuditQuery{})
-		keep(audit, e)
+		keep("audit", audit, e)
 		for _, r := range runs {
 			files, e := tx.RunFiles(r.ID)
-			keep(files, e)
+			keep("files "+string(r.ID), files, e)
 		}
 		return err
 	})
@@ -223,14 +224,14 @@ func answers(t *testing.T, s solera.Store) (all []any) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, points, next, lines, keys)
+		all["lines "+string(r.ID)] = lines
+		series := make(map[string][]solera.Point)
 		for _, key := range keys {
-			series, err := s.Series(ctx, solera.SeriesQuery{Run: r.ID, Key: key})
-			if err != nil {
+			if series[key], err = s.Series(ctx, solera.SeriesQuery{Run: r.ID, Key: key}); err != nil {
 				t.Fatal(err)
 			}
-			all = append(all, series)
 		}
+		all["run "+string(r.ID)] = map[string]any{"points": points, "next": next, "keys": keys, "series": series}
 	}
 	return all
 }

@@ -26,6 +26,12 @@ func TestMain(m *testing.M) {
 		writer(path, os.Getenv("SOLERA_TEST_NAME"))
 		return
 	}
+	if path := os.Getenv("SOLERA_TEST_OPEN"); path != "" {
+		if s, err := store.OpenSQLite(ctx, path); err == nil {
+			s.Close()
+		}
+		return
+	}
 	os.Exit(m.Run())
 }
 
