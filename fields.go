@@ -212,6 +212,12 @@ func writeArray[V any](b *bytes.Buffer, a []V, depth int) error {
 }
 
 func writeString(b *bytes.Buffer, s string) error {
+	if isPlain(s) {
+		b.WriteByte('"')
+		b.WriteString(s)
+		b.WriteByte('"')
+		return nil
+	}
 	e := json.NewEncoder(b)
 	e.SetEscapeHTML(false) // "<" is as good a character as any other
 	if err := e.Encode(s); err != nil {
@@ -219,6 +225,16 @@ func writeString(b *bytes.Buffer, s string) error {
 	}
 	b.Truncate(b.Len() - 1) // Encode ends with a newline
 	return nil
+}
+
+// isPlain reports whether s is in JSON as it is, as keys nearly always are.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // writeNumber keeps integers of any size and gives every other number the

@@ -6,6 +6,7 @@
 //	go run ./bench                  wine, sweep, big and csv, 5 rounds
 //	go run ./bench -only big -n 9   one of them, 9 rounds
 //	go run ./bench -only scale      time and peak memory against rows, features and width
+//	go run ./bench -only runs       finding, sorting and counting 100,000 runs
 //	go run ./bench -only points     the store: points on disk a second, a chart, bytes a point
 //
 // Every measurement is a process of its own, so none inherits a warm cache, a
@@ -53,7 +54,7 @@ type result struct {
 
 func main() {
 	rounds := flag.Int("n", 5, "rounds; in each, every contestant runs once")
-	only := flag.String("only", "", "wine, sweep, big, csv, scale or points; empty means the first four")
+	only := flag.String("only", "", "wine, sweep, big, csv, scale, runs or points; empty means the first four")
 	python := flag.String("python", "/usr/bin/python3", "interpreter that has torch and sklearn (Debian: python3-torch, python3-sklearn)")
 	rows := flag.Int("rows", 0, "scale: only this many rows; 0 means the whole table")
 	work := flag.String("work", "", "do this work and print one JSON object (how bench calls itself)")
@@ -79,6 +80,8 @@ func run(ctx context.Context, rounds int, only, python string, rows int, work st
 	switch only {
 	case "scale":
 		return scale(ctx, rows)
+	case "runs":
+		return runs(ctx, rounds, rows)
 	case "points":
 		return points(ctx, rounds)
 	}
@@ -134,7 +137,7 @@ func run(ctx context.Context, rounds int, only, python string, rows int, work st
 		}
 	}
 	if !found {
-		return fmt.Errorf("-only %s: want wine, sweep, big, csv, scale or points", only)
+		return fmt.Errorf("-only %s: want wine, sweep, big, csv, scale, runs or points", only)
 	}
 	return nil
 }

@@ -32,11 +32,11 @@ const (
 // deletedField is in the index, and no field that conditions can name.
 const deletedField = "deleted"
 
-// indexRow returns what is found of a run.
-func indexRow(r solera.Run) (fieldRow, error) { return rowOf(r, maxColumnText) }
+// indexRow returns what is found of a run, as it was read from the store.
+func indexRow(r solera.Run) fieldRow { return rowOf(r, maxColumnText) }
 
 // rowOf returns what a run has by field, texts up to so many bytes.
-func rowOf(r solera.Run, limit int) (fieldRow, error) {
+func rowOf(r solera.Run, limit int) fieldRow {
 	b := rowBuilder{fieldRow{}, limit}
 	b.text("id", string(r.ID))
 	b.text("name", r.Name)
@@ -63,22 +63,10 @@ func rowOf(r solera.Run, limit int) (fieldRow, error) {
 	if r.Started != 0 && r.Finished != 0 {
 		b.number("duration", float64(r.Finished-r.Started)/1e6)
 	}
-	for _, part := range []struct {
-		name   string
-		fields solera.Fields
-	}{{"params", r.Params}, {"summary", r.Summary}, {"environment", r.Environment}} {
-		// As it is stored: a struct among the values has the form of its JSON.
-		raw, err := part.fields.MarshalJSON()
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", part.name, err)
-		}
-		var plain solera.Fields
-		if err := json.Unmarshal(raw, &plain); err != nil {
-			return nil, fmt.Errorf("%s: %w", part.name, err)
-		}
-		b.json(part.name, map[string]any(plain))
-	}
-	return b.row, nil
+	b.json("params", map[string]any(r.Params))
+	b.json("summary", map[string]any(r.Summary))
+	b.json("environment", map[string]any(r.Environment))
+	return b.row
 }
 
 type rowBuilder struct {
@@ -316,11 +304,7 @@ func (t *tx) reindexRuns() error {
 			if err != nil {
 				return err
 			}
-			row, err := indexRow(r)
-			if err != nil {
-				return fmt.Errorf("run %s: %w", r.ID, err)
-			}
-			rows[uint16(len(ids))] = row
+			rows[uint16(len(ids))] = indexRow(r)
 			ids = append(ids, string(r.ID))
 			last = r
 			return nil

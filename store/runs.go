@@ -57,11 +57,10 @@ func (t *tx) insertRun(r solera.Run) error {
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
 		return errors.Join(fmt.Errorf("create run %s: %w: the identifier is in use", r.ID, solera.ErrConflict), err)
 	}
-	row, err := indexRow(r)
-	if err != nil {
+	if r, err = asStored(r, args); err != nil {
 		return fmt.Errorf("create run %s: %w", r.ID, err)
 	}
-	if err := t.index(seq, nil, row); err != nil {
+	if err := t.index(seq, nil, indexRow(r)); err != nil {
 		return fmt.Errorf("create run %s: index it: %w", r.ID, err)
 	}
 	return nil
@@ -70,6 +69,8 @@ func (t *tx) insertRun(r solera.Run) error {
 // runRecord returns the run as the audit log has it: what is set, by the names
 // of its JSON.
 func runRecord(r solera.Run) (solera.Fields, error) {
+	free := map[string]solera.Fields{"params": r.Params, "summary": r.Summary, "environment": r.Environment}
+	r.Params, r.Summary, r.Environment = nil, nil, nil
 	raw, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
@@ -77,6 +78,9 @@ func runRecord(r solera.Run) (solera.Fields, error) {
 	var record solera.Fields
 	if err := json.Unmarshal(raw, &record); err != nil {
 		return nil, err
+	}
+	for name, fields := range free {
+		record[name] = map[string]any(fields)
 	}
 	for name, v := range record {
 		switch v := v.(type) {
@@ -116,6 +120,9 @@ func (t *tx) updateRun(r solera.Run) error {
 	if err != nil {
 		return err
 	}
+	if r, err = asStored(r, args); err != nil {
+		return err
+	}
 	before, after, err := runChanges(old, r)
 	if err != nil || len(before)+len(after) == 0 {
 		return err
@@ -126,18 +133,28 @@ func (t *tx) updateRun(r solera.Run) error {
 	if err != nil {
 		return err
 	}
-	was, err := indexRow(old)
-	if err != nil {
-		return err
-	}
-	row, err := indexRow(r)
-	if err != nil {
-		return err
-	}
-	if err := t.index(seq, was, row); err != nil {
+	if err := t.index(seq, indexRow(old), indexRow(r)); err != nil {
 		return fmt.Errorf("index it: %w", err)
 	}
 	return t.note("run.update", string(r.ID), before, after)
+}
+
+// sameJSON compares values that were read from JSON.
+func sameJSON(v, w any) (bool, error) {
+	switch v.(type) {
+	case nil, bool, string, json.Number:
+		switch w.(type) {
+		case nil, bool, string, json.Number:
+			return v == w, nil
+		}
+		return false, nil
+	}
+	a, err := solera.Fields{"": v}.MarshalJSON()
+	if err != nil {
+		return false, err
+	}
+	b, err := solera.Fields{"": w}.MarshalJSON()
+	return string(a) == string(b), err
 }
 
 // numbered returns a run and its number in the index.
@@ -164,15 +181,11 @@ func runChanges(old, now solera.Run) (before, after solera.Fields, err error) {
 		if !ok {
 			continue
 		}
-		a, err := solera.Fields{"": v}.MarshalJSON()
+		same, err := sameJSON(v, w)
 		if err != nil {
 			return nil, nil, err
 		}
-		b, err := solera.Fields{"": w}.MarshalJSON()
-		if err != nil {
-			return nil, nil, err
-		}
-		if string(a) == string(b) {
+		if same {
 			delete(before, name)
 			delete(after, name)
 		}
@@ -191,6 +204,19 @@ func placeholders(n int) string {
 		b.WriteString(strconv.Itoa(i + 1))
 	}
 	return b.String()
+}
+
+// asStored returns a run as it will be read, given the arguments that store it:
+// a struct among its values has the form of its JSON.
+func asStored(r solera.Run, args []any) (solera.Run, error) {
+	const params, summary, environment = 5, 6, 18 // in runColumns
+	for i, fields := range map[int]*solera.Fields{params: &r.Params, summary: &r.Summary, environment: &r.Environment} {
+		*fields = nil
+		if err := fields.UnmarshalJSON([]byte(args[i].(string))); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
 }
 
 func runArgs(r solera.Run) ([]any, error) {
@@ -348,11 +374,7 @@ func (t *tx) RemoveRun(id solera.RunID) error {
 	if _, err := t.exec(`DELETE FROM runs WHERE id = $1`, string(id)); err != nil {
 		return fail(err)
 	}
-	row, err := indexRow(r)
-	if err != nil {
-		return fail(err)
-	}
-	if err := t.index(seq, row, nil); err != nil {
+	if err := t.index(seq, indexRow(r), nil); err != nil {
 		return fail(fmt.Errorf("index: %w", err))
 	}
 	record, err := runRecord(r)

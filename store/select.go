@@ -537,11 +537,7 @@ func (s *selection) look(unsure []int64, all *test) error {
 		if err != nil {
 			return err
 		}
-		row, err := rowOf(r, math.MaxInt)
-		if err != nil {
-			return err
-		}
-		holds, _ := all.holds(row)
+		holds, _ := all.holds(rowOf(r, math.MaxInt))
 		s.decide(*seq, holds)
 		return nil
 	})
