@@ -14,6 +14,9 @@ TOOLS       := .tools
 GOFUMPT     := $(TOOLS)/gofumpt-v0.12.0
 STATICCHECK := $(TOOLS)/staticcheck-v0.8.2
 
+# The S3 server of test-cluster: a tool as well.
+VERSITYGW   := $(TOOLS)/versitygw-v1.8.0
+
 PROJECT ?= examples/wine
 
 GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'
@@ -72,6 +75,10 @@ generate: ## Write the generated files again: schema, table of keys, kernels, co
 test-reproducible: ## Train wine on every kernel set and core count; the digests must agree.
 	go run ./internal/reproducible $(if $(UPDATE),-update)
 
+.PHONY: test-cluster
+test-cluster: $(VERSITYGW) ## Run suites and stories on real PostgreSQL (of the system) and S3.
+	go run ./internal/cluster -versitygw $(VERSITYGW)
+
 .PHONY: examples
 examples: build ## Run every project in examples/ and check the outcome.
 	examples/check
@@ -89,3 +96,8 @@ $(STATICCHECK):
 	@mkdir -p $(TOOLS)
 	GOBIN=$(CURDIR)/$(TOOLS) CGO_ENABLED=0 go install honnef.co/go/tools/cmd/staticcheck@v0.8.2
 	@mv $(TOOLS)/staticcheck $@
+
+$(VERSITYGW):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(CURDIR)/$(TOOLS) CGO_ENABLED=0 go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+	@mv $(TOOLS)/versitygw $@
