@@ -28,6 +28,7 @@ type names struct {
 	keys     map[int64]string
 	recorded map[int64]map[int64]bool // of heads by identifier: their metrics. Maps are never changed
 	size     int                      // of all maps in recorded
+	heads    map[solera.RunID]*head   // as this process last left them. Never changed
 }
 
 // maxNames is how many names are kept in memory. Beyond that the cache starts
@@ -91,6 +92,31 @@ func (c *names) setMetrics(head int64, m map[int64]bool) {
 	c.recorded[head] = m
 }
 
+// head returns where this process left the head of a run, or nil.
+func (c *names) head(run solera.RunID) *head {
+	for ; c != nil; c = c.under {
+		c.mu.Lock()
+		h := c.heads[run]
+		c.mu.Unlock()
+		if h != nil {
+			return h
+		}
+	}
+	return nil
+}
+
+// maxHeads is how many heads are kept in memory.
+const maxHeads = 1 << 14
+
+func (c *names) setHead(run solera.RunID, h *head) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.heads == nil || len(c.heads) >= maxHeads {
+		c.heads = make(map[solera.RunID]*head)
+	}
+	c.heads[run] = h
+}
+
 // merge takes over what a committed transaction has found.
 func (c *names) merge(fresh *names) {
 	for key, id := range fresh.ids {
@@ -98,6 +124,9 @@ func (c *names) merge(fresh *names) {
 	}
 	for head, m := range fresh.recorded {
 		c.setMetrics(head, m)
+	}
+	for run, h := range fresh.heads {
+		c.setHead(run, h)
 	}
 }
 

@@ -231,9 +231,10 @@ type tx struct {
 	sql  *sql.Tx
 	conn *sql.Conn // that the transaction is on
 	*engine
-	audit  link    // the end of the audit log
-	names  *names  // of metrics; made when first needed
-	layout *layout // of points
+	audit       link      // the end of the audit log
+	names       *names    // of metrics; made when first needed
+	layout      *layout   // of points
+	advanceFrom *sql.Stmt // moves a head on; nil = do without
 }
 
 // Now returns the time by the clock of the database.
