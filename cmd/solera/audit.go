@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -103,50 +106,76 @@ func (a *app) audit(ctx context.Context, flags auditFlags) error {
 	return err
 }
 
+// printAudit writes two lines for each entry: who did what to what, and what
+// that changed.
 func (a *app) printAudit(out auditJSON) error {
+	w := bufio.NewWriter(a.stdout)
+	for _, e := range out.Entries {
+		line := strings.Join([]string{e.Time.Time().Format(time.DateTime), e.Actor, e.Action, e.Subject}, "  ")
+		fmt.Fprintln(w, printable(cutTo(line, maxWidth)))
+		if change := auditChange(e); change != "" {
+			fmt.Fprintln(w, printable(cutTo("    "+change, maxWidth)))
+		}
+	}
 	if len(out.Entries) > 0 {
-		var rows [][]string
-		for _, e := range out.Entries {
-			rows = append(rows, []string{e.Time.Time().Format(time.DateTime), e.Actor, e.Action, e.Subject, auditChange(e)})
-		}
-		if err := a.printTable([]string{"WHEN (UTC)", "WHO", "WHAT", "OF", "BEFORE → AFTER"}, rows); err != nil {
-			return err
-		}
-		if err := a.printf("\n"); err != nil {
-			return err
-		}
+		fmt.Fprintln(w)
 	}
-	if !out.Chain.OK {
-		return a.printf("The log was tampered with: %s (%d entries before it are whole).\n", out.Chain.Problem, out.Chain.Entries)
+	if out.Chain.OK {
+		fmt.Fprintf(w, "%s in the log. The chain is whole; its last hash is %s.\n", entries(out.Chain.Entries), out.Chain.Last.Short())
+	} else {
+		fmt.Fprintf(w, "The log was tampered with: %s. Before it %s are whole.\n", out.Chain.Problem, entries(out.Chain.Entries))
 	}
-	return a.printf("%s. The chain is whole up to %s.\n",
-		entries(out.Chain.Entries), out.Chain.Last.Short())
+	return w.Flush()
 }
 
-// auditChange tells what an entry changed, in so many words as a line holds.
+// auditChange tells which fields changed: "state: running → finished".
 func auditChange(e solera.AuditEntry) string {
-	const most = 60
-	side := func(f solera.Fields) string {
-		if len(f) == 0 {
-			return ""
+	keys := make(map[string]bool)
+	for key := range e.Before {
+		keys[key] = true
+	}
+	for key := range e.After {
+		keys[key] = true
+	}
+	var parts []string
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		before, was := e.Before[key]
+		after, is := e.After[key]
+		switch {
+		case was && is:
+			parts = append(parts, fmt.Sprintf("%s: %s → %s", key, auditValue(before), auditValue(after)))
+		case was:
+			parts = append(parts, fmt.Sprintf("%s: %s → gone", key, auditValue(before)))
+		default:
+			parts = append(parts, fmt.Sprintf("%s: %s", key, auditValue(after)))
 		}
-		b, err := f.MarshalJSON()
+	}
+	return strings.Join(parts, ", ")
+}
+
+// auditValue is a value in few words.
+func auditValue(v any) string {
+	const most = 40
+	s, ok := v.(string)
+	if !ok {
+		b, err := solera.Fields{"": v}.MarshalJSON()
 		if err != nil {
 			return "?"
 		}
-		if r := []rune(string(b)); len(r) > most {
-			return string(r[:most-1]) + "…"
-		}
-		return string(b)
+		s = string(b[len(`{"":`) : len(b)-1])
 	}
-	before, after := side(e.Before), side(e.After)
-	switch {
-	case before == "":
-		return after
-	case after == "":
-		return before + " → gone"
+	if d, err := solera.ParseDigest(s); err == nil {
+		return d.Short()
 	}
-	return fmt.Sprintf("%s → %s", before, after)
+	return cutTo(strings.Join(strings.Fields(s), " "), most)
+}
+
+// cutTo shortens s to so many characters.
+func cutTo(s string, most int) string {
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
 }
 
 func entries(n int64) string {

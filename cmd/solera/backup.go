@@ -78,9 +78,12 @@ func (a *app) backup(ctx context.Context, file string, force bool) error {
 	case a.json:
 		err = a.printJSON(report)
 	default:
-		took := time.Since(start).Seconds()
-		err = a.printf("Wrote %s: %s, %s and %s of records, %s/s.\n", file, count(int(report.Blobs), "content"), size(report.Bytes),
-			size(report.Records), size(int64(float64(report.Size)/max(took, 1e-3))))
+		speed := ""
+		if took := time.Since(start).Seconds(); report.Size >= 16<<20 {
+			speed = ", " + size(int64(float64(report.Size)/took)) + "/s"
+		}
+		err = a.printf("Wrote %s: %s, %s and %s of records%s.\n", file, count(int(report.Blobs), "content"), size(report.Bytes),
+			size(report.Records), speed)
 		if err == nil {
 			err = a.printProblems(report.Problems)
 		}

@@ -113,7 +113,11 @@ func (a *app) printGC(r tracking.GCReport) error {
 	if r.DryRun {
 		verb = "Would free"
 	}
-	fmt.Fprintf(&b, "%s %s: %s.\n", verb, size(r.Bytes), count(int(r.Blobs), "content"))
+	if r.Blobs == 0 && len(r.Reasons) == 0 {
+		b.WriteString("Nothing to free.\n")
+	} else {
+		fmt.Fprintf(&b, "%s %s: %s.\n", verb, size(r.Bytes), count(int(r.Blobs), "content"))
+	}
 	if r.Young.Blobs > 0 {
 		fmt.Fprintf(&b, "Too young to judge: %s, %s (--grace).\n", count(int(r.Young.Blobs), "content"), size(r.Young.Bytes))
 	}
@@ -130,7 +134,7 @@ func (a *app) printGC(r tracking.GCReport) error {
 	if len(r.Reasons) > 0 {
 		var rows [][]string
 		for _, one := range r.Reasons {
-			rows = append(rows, []string{one.Reason, number(one.Versions), number(one.Runs), number(int(one.Blobs)), size(one.Bytes)})
+			rows = append(rows, []string{one.Reason, unlessZero(one.Versions), unlessZero(one.Runs), unlessZero(int(one.Blobs)), size(one.Bytes)})
 		}
 		if err := a.printf("\n"); err != nil {
 			return err
@@ -160,7 +164,7 @@ func (a *app) printGC(r tracking.GCReport) error {
 	return nil
 }
 
-func number(n int) string {
+func unlessZero(n int) string {
 	if n == 0 {
 		return ""
 	}
