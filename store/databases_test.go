@@ -29,13 +29,17 @@ func eachDatabase(t *testing.T, run func(*testing.T, solera.Store)) {
 func eachURL(t *testing.T, run func(*testing.T, string)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) { run(t, filepath.Join(t.TempDir(), "solera.db")) })
-	t.Run("postgres", func(t *testing.T) {
-		url := clustertest.Postgres(t)
-		if url == "" {
-			t.Skip("SOLERA_TEST_POSTGRES is not set: make test-cluster sets it")
-		}
-		run(t, url)
-	})
+	t.Run("postgres", func(t *testing.T) { run(t, postgres(t)) })
+}
+
+// postgres returns the URL of an empty schema, or skips the test.
+func postgres(t testing.TB) string {
+	t.Helper()
+	url := clustertest.Postgres(t)
+	if url == "" {
+		t.Skip("SOLERA_TEST_POSTGRES is not set: make test-cluster sets it")
+	}
+	return url
 }
 
 func openURL(t testing.TB, url string) solera.Store {

@@ -477,6 +477,10 @@ func (d *DB) postgresExplain(err error) error {
 		if postgresObstacle(err) == away {
 			return fmt.Errorf("%s does not answer; is PostgreSQL running there, and does the network lead to it? (%w)", d.name, err)
 		}
+		var dns *net.DNSError
+		if errors.As(err, &dns) {
+			return fmt.Errorf("%s: there is no host of this name (%w)", d.name, err)
+		}
 		return err
 	}
 	switch {

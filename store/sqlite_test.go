@@ -45,7 +45,7 @@ func writer(path, name string) {
 			os.Exit(1)
 		}
 	}
-	s, err := store.OpenSQLite(ctx, path)
+	s, err := open(ctx, path)
 	fail(err)
 	run := solera.Run{ID: solera.RunID(name), Project: "p", State: solera.Running}
 	fail(s.Update(ctx, func(tx solera.Tx) error { return tx.CreateRun(run) }))
@@ -189,17 +189,24 @@ func TestKilledWriterLosesNothingAcknowledged(t *testing.T) {
 		seed = n
 	}
 	t.Logf("SOLERA_CRASH_SEED=%d SOLERA_CRASH_ROUNDS=%d", seed, rounds)
+	eachURL(t, func(t *testing.T, url string) { killedWriter(t, url, rounds, seed) })
+}
+
+func killedWriter(t *testing.T, url string, rounds int, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 0))
-	path := filepath.Join(t.TempDir(), "solera.db")
+	most := 250 // milliseconds
+	if strings.HasPrefix(url, "postgres://") {
+		most = 600 // getting in takes longer
+	}
 	total := 0
 	for round := range rounds {
 		name := fmt.Sprint("r", round)
-		kill := startWriter(t, path, name)
-		time.Sleep(time.Duration(random.IntN(250)) * time.Millisecond)
+		kill := startWriter(t, url, name)
+		time.Sleep(time.Duration(random.IntN(most)) * time.Millisecond)
 		got := kill()
 		total += len(got.versions)
 		// A store of its own each time: the next command after a crash.
-		s, err := store.OpenSQLite(ctx, path)
+		s, err := open(ctx, url)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
@@ -213,33 +220,44 @@ func TestKilledWriterLosesNothingAcknowledged(t *testing.T) {
 }
 
 func TestProcessesShareOneStore(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "solera.db")
-	const processes = 3
-	var kills []func() acknowledged
-	for i := range processes {
-		kills = append(kills, startWriter(t, path, fmt.Sprint("w", i))) // the first creates the store, or the second
-	}
-	time.Sleep(1500 * time.Millisecond)
-	var all []acknowledged
-	for _, kill := range kills {
-		all = append(all, kill())
-	}
-	s := openAt(t, path)
-	for i, got := range all {
-		got.check(t, s, fmt.Sprint("w", i))
-		if len(got.versions) == 0 {
-			t.Errorf("w%d came to nothing", i)
+	eachURL(t, func(t *testing.T, url string) {
+		processes, length := 3, 1500*time.Millisecond
+		if strings.HasPrefix(url, "postgres://") {
+			processes, length = 20, 4*time.Second
 		}
-	}
-	wholeLine(t, s)
+		var kills []func() acknowledged
+		for i := range processes {
+			kills = append(kills, startWriter(t, url, fmt.Sprint("w", i))) // the first creates the store, or the second
+		}
+		time.Sleep(length)
+		var all []acknowledged
+		for _, kill := range kills {
+			all = append(all, kill())
+		}
+		s := openURL(t, url)
+		total := 0
+		for i, got := range all {
+			got.check(t, s, fmt.Sprint("w", i))
+			if len(got.versions) == 0 {
+				t.Errorf("w%d came to nothing", i)
+			}
+			total += len(got.versions)
+		}
+		wholeLine(t, s)
+		t.Logf("%d processes: %d versions were acknowledged", processes, total)
+	})
 }
 
 func TestManyOpenOneNewStoreAtOnce(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "new folder", "solera.db")
+	t.Run("sqlite", func(t *testing.T) { manyOpen(t, filepath.Join(t.TempDir(), "new folder", "solera.db"), 8) })
+	t.Run("postgres", func(t *testing.T) { manyOpen(t, postgres(t), 20) })
+}
+
+func manyOpen(t *testing.T, url string, n int) {
 	var wg sync.WaitGroup
-	for i := range 8 {
+	for i := range n {
 		wg.Go(func() {
-			s, err := store.OpenSQLite(ctx, path)
+			s, err := open(ctx, url)
 			if err != nil {
 				t.Error(err)
 				return
@@ -251,10 +269,10 @@ func TestManyOpenOneNewStoreAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	view(t, openAt(t, path), func(tx solera.Tx) error {
+	view(t, openURL(t, url), func(tx solera.Tx) error {
 		runs, err := tx.Runs(solera.RunQuery{})
-		if len(runs) != 8 {
-			t.Errorf("%d runs, want 8", len(runs))
+		if len(runs) != n {
+			t.Errorf("%d runs, want %d", len(runs), n)
 		}
 		return err
 	})

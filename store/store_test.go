@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -63,6 +64,9 @@ func TestStore(t *testing.T) {
 		{"what is not there is not found", notFound},
 		{"a cancelled context stores nothing", cancelled},
 		{"odd text survives", oddText},
+		{"text that one database cannot keep is refused by all", impossibleText},
+		{"names come in the order of their bytes", byteOrder},
+		{"the clock goes on", clock},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { eachDatabase(t, tt.run) })
@@ -614,6 +618,77 @@ func oddText(t *testing.T, s solera.Store) {
 		}
 		return err
 	})
+}
+
+func impossibleText(t *testing.T, s solera.Store) {
+	createRun(t, s, solera.Run{ID: "r"})
+	v := commit(t, s, draft("wine", "x"))
+	for _, bad := range []string{"\x00", "a\x00b", "\xff", "caf\xe9", "\xed\xa0\x80"} {
+		for name, fn := range map[string]func(solera.Tx) error{
+			"name":  func(tx solera.Tx) error { return tx.CreateRun(solera.Run{ID: "bad", Project: "p", Name: bad}) },
+			"notes": func(tx solera.Tx) error { return tx.UpdateRun(solera.Run{ID: "r", Notes: bad}) },
+			"description": func(tx solera.Tx) error {
+				v := v
+				v.Description = bad
+				return tx.UpdateVersion(v)
+			},
+		} {
+			if err := s.Update(ctx, fn); !errors.Is(err, solera.ErrInvalid) {
+				t.Errorf("%s %q: got error %v, want ErrInvalid", name, bad, err)
+			}
+		}
+		view(t, s, func(tx solera.Tx) error {
+			if _, err := tx.Artifact("p", bad); err == nil {
+				t.Errorf("an artifact named %q is there", bad)
+			}
+			return nil
+		})
+	}
+	// In JSON they have a spelling.
+	params := solera.Fields{"a\x00b": "c\x00d"}
+	createRun(t, s, solera.Run{ID: "q", Params: params})
+	view(t, s, func(tx solera.Tx) error {
+		got, err := tx.Run("q")
+		sameJSON(t, got.Params, params)
+		return err
+	})
+}
+
+func byteOrder(t *testing.T, s solera.Store) {
+	createRun(t, s, solera.Run{ID: "r"})
+	want := []string{"A-b", "A.b", "A1", "AB", "A_b", "B", "a", "aB", "ab", "b"}
+	for _, i := range []int{3, 7, 0, 9, 5, 1, 8, 2, 6, 4} {
+		commit(t, s, draft(want[i], "x"))
+	}
+	view(t, s, func(tx solera.Tx) error {
+		list, err := tx.Artifacts("p")
+		var got []string
+		for _, a := range list {
+			got = append(got, a.Name)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		return err
+	})
+}
+
+func clock(t *testing.T, s solera.Store) {
+	var first, second solera.Micros
+	update(t, s, func(tx solera.Tx) (err error) {
+		if first, err = tx.Now(); err != nil {
+			return err
+		}
+		time.Sleep(2 * time.Millisecond)
+		second, err = tx.Now()
+		return err
+	})
+	if second < first+2000 {
+		t.Errorf("2 ms after %v it is %v", first, second)
+	}
+	if away := time.Since(first.Time()).Abs(); away > time.Hour {
+		t.Errorf("the clock is %v away from this machine's", away)
+	}
 }
 
 // Whatever the order of commits and aliases, numbers have no gap, latest is
