@@ -437,15 +437,15 @@ func (d *dumpReader) check(r *record) error {
 			return err
 		}
 	}
+	if err := r.check(); err != nil {
+		return d.corrupt("%v", err)
+	}
 	if e := r.Entry; e != nil {
 		if len(d.files) == solera.MaxFiles {
 			return d.corrupt("content %v has more than %d files", e.Content, solera.MaxFiles)
 		}
 		d.content = e.Content
 		d.files = append(d.files, e.Entry)
-	}
-	if err := r.check(); err != nil {
-		return d.corrupt("%v", err)
 	}
 	return nil
 }
@@ -456,6 +456,8 @@ func (r *record) check() error {
 		return r.Run.ID.Check()
 	case r.File != nil:
 		return solera.CheckFiles([]solera.Entry{r.File.Entry})
+	case r.Entry != nil:
+		return solera.CheckFiles([]solera.Entry{r.Entry.Entry})
 	case r.Line != nil:
 		if l := r.Line; l.N < 1 || l.Stream != "out" && l.Stream != "err" || len(l.Text) > maxLine {
 			return fmt.Errorf("line %d of stream %.20q with %d bytes is none that a console has", l.N, l.Stream, len(l.Text))
