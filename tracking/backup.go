@@ -25,7 +25,7 @@ type BackupOptions struct {
 	// is 0 where that is not known. Calls come one after the other.
 	Progress func(done, of int64)
 
-	lease time.Duration // tests; 0 = an hour
+	lease time.Duration // tests; 0 = leaseLength
 }
 
 func (o BackupOptions) progress(done, of int64) {

@@ -2,13 +2,17 @@ package tracking_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,10 +20,10 @@ import (
 	"github.com/solera-ml/solera/tracking"
 )
 
-// The test binary is also the process that gets killed.
+// The test binary is also the processes that get killed.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("SOLERA_TEST_COMMITTER"); dir != "" {
-		committer(dir)
+	if dir := os.Getenv("SOLERA_TEST_HOME"); dir != "" {
+		worker(dir, os.Getenv("SOLERA_TEST_ROLE"))
 		return
 	}
 	os.Exit(m.Run())
@@ -33,9 +37,12 @@ func openTracker(dir string) (*tracking.Tracker, error) {
 	return &tracking.Tracker{Store: s, Blobs: blobs, Project: "wine"}, nil
 }
 
-// committer commits versions of three files without end and prints the number
-// of each once it has it.
-func committer(dir string) {
+// pointsAtOnce are appended together, so all of them are there or none.
+const pointsAtOnce = 7
+
+// worker works without end until it is killed, and says what the store has
+// acknowledged, a line for each.
+func worker(dir, role string) {
 	fail := func(err error) {
 		if err != nil {
 			fmt.Println("error", err)
@@ -44,105 +51,296 @@ func committer(dir string) {
 	}
 	tr, err := openTracker(dir)
 	fail(err)
+	if role == "keeper" {
+		keeper(dir, tr, fail)
+	}
 	for i := 0; ; i++ {
 		r, err := tr.Start(ctx, tracking.RunSpec{Stage: "train", Recipe: recipe(fmt.Sprint(os.Getpid(), i))})
 		fail(err)
-		fail(r.Record(1, map[string]float64{"loss": 1}))
+		for n := 1; n <= 3; n++ {
+			for p := range pointsAtOnce {
+				fail(r.Record(int64(n), map[string]float64{fmt.Sprint("metric", p): float64(n)}))
+			}
+			fail(r.Flush(ctx))
+			fmt.Println("points", r.ID(), n*pointsAtOnce)
+		}
 		files := make(map[string]tracking.Source)
 		for f := range 3 {
+			// Few contents, so that what gc deletes comes again.
+			text := fmt.Sprintln("content", rand.IntN(30))
 			files[fmt.Sprint("f", f)] = tracking.Writer(func(w io.Writer) error {
-				_, err := io.Copy(w, strings.NewReader(strings.Repeat(fmt.Sprintln(os.Getpid(), i, f), 5000)))
+				_, err := io.Copy(w, strings.NewReader(strings.Repeat(text, 5000)))
 				return err
 			})
 		}
 		v, _, err := r.Commit(ctx, tracking.Draft{Artifact: "model", Type: "model", Files: files, Aliases: []string{"best"}})
+		if errors.Is(err, solera.ErrConflict) {
+			fail(r.Finish(ctx, err, nil)) // gc was faster, and says so
+			continue
+		}
 		fail(err)
 		fail(r.Finish(ctx, nil, nil))
 		fmt.Println("version", v.Number)
 	}
 }
 
-func TestKilledCommitIsWholeOrNotThere(t *testing.T) {
-	rounds, seed := 6, uint64(time.Now().UnixNano())
+// keeper deletes versions, collects and makes backups while others commit.
+func keeper(dir string, tr *tracking.Tracker, fail func(error)) {
+	for {
+		switch rand.IntN(4) {
+		case 0, 1:
+			list, err := tr.Versions(ctx, "model")
+			if errors.Is(err, solera.ErrNotFound) || len(list) == 0 {
+				time.Sleep(5 * time.Millisecond)
+				continue
+			}
+			fail(err)
+			v := list[rand.IntN(len(list))]
+			fmt.Println("deleting", v.Number)
+			_, err = tr.Delete(ctx, v.Name(), true)
+			fail(err)
+		case 2:
+			// Without a grace to speak of: what keeps contents is the look before
+			// each deletion, and that of each commit.
+			r, err := tracking.GC(ctx, tr.Store, tr.Blobs, tracking.GCOptions{Delete: true, Grace: time.Millisecond})
+			if errors.Is(err, solera.ErrConflict) {
+				continue // a backup that was killed
+			}
+			fail(err)
+			if !r.OK {
+				fail(fmt.Errorf("gc: %+v", r.Problems))
+			}
+			fmt.Println("gc", r.Blobs)
+		case 3:
+			name := filepath.Join(dir, fmt.Sprintf("backup-%d-%d", os.Getpid(), rand.Int()))
+			f, err := os.Create(name + ".part")
+			fail(err)
+			spool, err := os.Create(name + ".spool")
+			fail(err)
+			r, err := tracking.Backup(ctx, tr.Store, tr.Blobs, f, spool, tracking.BackupOptions{}.WithLease(300*time.Millisecond))
+			fail(err)
+			if !r.OK {
+				fail(fmt.Errorf("backup: %+v", r.Problems))
+			}
+			fail(errors.Join(f.Sync(), f.Close(), spool.Close(), os.Remove(name+".spool"), os.Rename(name+".part", name)))
+			fmt.Println("backup", name)
+		}
+	}
+}
+
+// acknowledged is what the processes of all rounds have said.
+type acknowledged struct {
+	mu       sync.Mutex
+	versions map[int]bool
+	deleting map[int]bool // was asked for, perhaps done
+	points   map[solera.RunID]int // of this round's processes
+	total    int                  // of points in earlier rounds
+	backups  []string
+	gcs      int
+	failures []string
+}
+
+func (a *acknowledged) line(s string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	word, rest, _ := strings.Cut(s, " ")
+	n, _ := strconv.Atoi(rest)
+	switch word {
+	case "version":
+		a.versions[n] = true
+	case "deleting":
+		a.deleting[n] = true
+	case "points":
+		run, count, _ := strings.Cut(rest, " ")
+		a.points[solera.RunID(run)], _ = strconv.Atoi(count)
+	case "backup":
+		a.backups = append(a.backups, rest)
+	case "gc":
+		a.gcs++
+	default:
+		a.failures = append(a.failures, s)
+	}
+}
+
+// start begins a process whose lines a hears, and returns what kills it.
+func (a *acknowledged) start(t *testing.T, dir, role string) (kill func()) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), "SOLERA_TEST_HOME="+dir, "SOLERA_TEST_ROLE="+role)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		lines := bufio.NewReader(out)
+		for {
+			s, err := lines.ReadString('\n')
+			if err != nil {
+				return // a line that was cut off acknowledges nothing
+			}
+			a.line(strings.TrimSuffix(s, "\n"))
+		}
+	}()
+	return func() {
+		cmd.Process.Kill()
+		<-heard
+		cmd.Wait()
+	}
+}
+
+// Two processes that log points and commit, and one that deletes, collects and
+// backs up, are killed at random moments. make test-crash does that 200 times.
+func TestKilledProcessesLoseNothingAcknowledged(t *testing.T) {
+	rounds, seed := 4, uint64(time.Now().UnixNano())
 	if n, err := strconv.Atoi(os.Getenv("SOLERA_CRASH_ROUNDS")); err == nil {
-		rounds = n // make test-crash asks for more
+		rounds = n
 	}
 	if n, err := strconv.ParseUint(os.Getenv("SOLERA_CRASH_SEED"), 10, 64); err == nil {
 		seed = n
 	}
 	t.Logf("SOLERA_CRASH_SEED=%d SOLERA_CRASH_ROUNDS=%d", seed, rounds)
 	random := rand.New(rand.NewPCG(seed, 0))
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := newHome(t)
-	acknowledged := make(map[int]bool)
+	a := &acknowledged{versions: map[int]bool{}, deleting: map[int]bool{}, points: map[solera.RunID]int{}}
+	seen, backups := 0, 0
 	for round := range rounds {
-		cmd := exec.Command(self)
-		cmd.Env = append(os.Environ(), "SOLERA_TEST_COMMITTER="+dir)
-		cmd.Stderr = os.Stderr
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
+		var kills []func()
+		for _, role := range []string{"committer", "committer", "keeper"} {
+			kills = append(kills, a.start(t, dir, role))
 		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+		time.Sleep(time.Duration(random.IntN(350)) * time.Millisecond)
+		random.Shuffle(len(kills), func(i, j int) { kills[i], kills[j] = kills[j], kills[i] })
+		for _, kill := range kills {
+			kill()
 		}
-		killer := time.AfterFunc(time.Duration(50+random.IntN(250))*time.Millisecond, func() { cmd.Process.Kill() })
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			n, err := strconv.Atoi(strings.TrimPrefix(lines.Text(), "version "))
-			if err != nil {
-				t.Errorf("round %d: the committer says %q", round, lines.Text())
-			}
-			acknowledged[n] = true
+		seen = a.check(t, dir, seen, random)
+		for ; backups < len(a.backups); backups++ {
+			checkArchive(t, a.backups[backups], round%10 == 0)
 		}
-		cmd.Wait()
-		killer.Stop()
-		checkWhole(t, dir, acknowledged)
+		if t.Failed() {
+			t.Fatalf("round %d", round)
+		}
 	}
-	t.Logf("%d versions were acknowledged", len(acknowledged))
+	t.Logf("acknowledged: %d versions, %d points, %d backups, %d collections", len(a.versions), a.total, len(a.backups), a.gcs)
 }
 
-// checkWhole reads every byte of every version, as the next command would.
-func checkWhole(t *testing.T, dir string, acknowledged map[int]bool) {
+// check looks at the store as the next commands would. Versions below seen were
+// read in an earlier round; of these it reads a few again.
+func (a *acknowledged) check(t *testing.T, dir string, seen int, random *rand.Rand) int {
 	t.Helper()
+	for _, failure := range a.failures {
+		t.Errorf("a process says: %s", failure)
+	}
 	tr, err := openTracker(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tr.Store.Close()
-	if len(acknowledged) == 0 {
-		return
+	var fsck tracking.FsckReport
+	for range 100 {
+		fsck, err = tracking.Fsck(ctx, tr.Store, tr.Blobs, tracking.FsckOptions{Repair: true})
+		if !errors.Is(err, solera.ErrConflict) {
+			break
+		}
+		time.Sleep(20 * time.Millisecond) // the lease of a backup that was killed
 	}
-	versions, err := tr.Versions(ctx, "model")
+	if err != nil || !fsck.OK {
+		t.Errorf("fsck --repair: %+v, %v", fsck, err)
+	}
+	for run, n := range a.points {
+		a.total += n
+		points, last, err := tr.Store.Since(ctx, run, 0, 0)
+		if err != nil || int(last) < n || len(points)%pointsAtOnce != 0 || len(points) != int(last) {
+			t.Errorf("run %s: %d points up to number %d, %d were acknowledged (%v)", run, len(points), last, n, err)
+		}
+	}
+	clear(a.points)
+	var all []solera.Version
+	err = tr.Store.View(ctx, func(tx solera.Tx) (err error) {
+		all, err = tx.Versions(solera.VersionQuery{Project: "wine", Deleted: true, Files: true})
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := range acknowledged {
-		if n >= len(versions) {
+	slices.Reverse(all)
+	for n := range a.versions {
+		if n >= len(all) {
 			t.Errorf("acknowledged version v%d is gone", n)
 		}
 	}
-	for i, v := range versions {
-		if v.Number != len(versions)-1-i || len(v.Files) != 3 {
-			t.Errorf("version %d of %d: number %d, %d files", i, len(versions), v.Number, len(v.Files))
+	again := random.IntN(20) + 1
+	newest := -1
+	for i, v := range all {
+		if v.Number != i || len(v.Files) != 3 {
+			t.Errorf("version %d of %d: number %d, %d files", i, len(all), v.Number, len(v.Files))
+		}
+		if v.Deleted != 0 {
+			if !a.deleting[v.Number] {
+				t.Errorf("nobody deleted %s", v.Name())
+			}
+			continue
+		}
+		newest = i
+		if i < seen && i%20 != again {
+			continue
 		}
 		for _, f := range v.Files {
 			if _, err := tr.Snapshot(ctx, v).ReadFile(f.Path); err != nil {
 				t.Error(err)
 			}
 		}
-		g, err := tr.Lineage(ctx, v.Name())
-		if err != nil || len(g.Nodes) != 2 {
-			t.Errorf("lineage of %s: %+v, %v", v.Name(), g, err)
-		}
-		if run := g.Nodes[1].Run; acknowledged[v.Number] && run.State != solera.Finished {
-			t.Errorf("%s was made by a run that is %s", v.Name(), run.State)
+		run, err := tr.Run(ctx, v.Run)
+		if err != nil || a.versions[v.Number] && run.State != solera.Finished {
+			t.Errorf("%s was made by a run that is %s (%v)", v.Name(), run.State, err)
 		}
 	}
-	best, err := tr.Version(ctx, "model:best")
-	if err != nil || best.Number != versions[0].Number {
-		t.Errorf("best is v%d, latest is v%d (%v)", best.Number, versions[0].Number, err)
+	if newest >= 0 {
+		latest, err := tr.Version(ctx, "model:latest")
+		if err != nil || latest.Number != newest {
+			t.Errorf("latest is v%d, the newest is v%d (%v)", latest.Number, newest, err)
+		}
+	}
+	log, err := tracking.CheckAudit(ctx, tr.Store)
+	if err != nil || !log.OK {
+		t.Errorf("audit log: %+v, %v", log, err)
+	}
+	return len(all)
+}
+
+// checkArchive wants a backup that was acknowledged to be good.
+func checkArchive(t *testing.T, name string, restore bool) {
+	t.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	defer os.Remove(name)
+	if !restore {
+		r, err := tracking.CheckBackup(ctx, f, tracking.BackupOptions{})
+		if err != nil || !r.OK {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+		return
+	}
+	to := local(t)
+	r, err := tracking.Restore(ctx, to.Store, to.Blobs, f, tracking.BackupOptions{})
+	if err != nil || !r.OK {
+		t.Errorf("%s: %+v, %v", name, r, err)
+	}
+	found, err := tracking.Fsck(ctx, to.Store, to.Blobs, tracking.FsckOptions{})
+	if err != nil || !found.OK {
+		t.Errorf("%s restored: %+v, %v", name, found, err)
 	}
 }

@@ -14,8 +14,8 @@ import (
 // A lease keeps gc from deleting contents while a backup copies them. It is in
 // the audit log, under the subject "store": an entry backup.start or
 // backup.extend holds until the time it names, backup.end ends it. So a backup
-// that was killed stands in the way for an hour at most, and every backup is in
-// the log anyway.
+// that was killed stands in the way for a quarter of an hour at most, and every
+// backup is in the log anyway.
 //
 // The lease is taken before the moment that the backup shows, and gc looks for
 // leases inside each transaction in which it deletes. Transactions come one
@@ -31,7 +31,7 @@ type lease struct {
 }
 
 const (
-	leaseLength  = time.Hour
+	leaseLength  = 15 * time.Minute
 	leaseSubject = "store"
 )
 
