@@ -23,16 +23,22 @@ type call struct {
 	last int64 // what Append returns
 	err  error
 	done chan struct{}
+	left bool // its caller no longer wants the outcome
 }
 
 // A committer lets calls that wait at the same time share one transaction: the
 // wait for the disk is the same for one point and for thousands. While one
 // group is being written the next gathers, so nobody waits for company.
+//
+// A call returns nil after its transaction has been committed, and a commit
+// ends after the disk has said that it holds the log (fsync of SQLite's
+// write-ahead log, synchronous=FULL; PostgreSQL's own, unless its
+// administrator has switched synchronous_commit off). No point is acknowledged
+// out of memory.
 type committer struct {
 	mu     sync.Mutex
 	queue  []*call // waiting; their callers may still walk away
 	taken  []*call // in the transaction under way
-	left   int     // of taken: callers that no longer want the outcome
 	cancel func()  // gives up the transaction under way
 	busy   bool    // a goroutine is committing
 	closed bool
@@ -89,13 +95,15 @@ func (d *DB) join(ctx context.Context, c *call) error {
 		g.mu.Unlock()
 		return ctx.Err()
 	}
-	if slices.Contains(g.taken, c) {
-		if g.left++; g.left == len(g.taken) && g.cancel != nil {
-			g.cancel()
-		}
+	c.left = true
+	if g.cancel != nil && !slices.ContainsFunc(g.taken, func(c *call) bool { return !c.left }) {
+		g.cancel() // all have gone: give up, if that is still possible
 	}
 	g.mu.Unlock()
 	<-c.done
+	if unsure := (*unsureError)(nil); c.err != nil && !errors.As(c.err, &unsure) {
+		return ctx.Err()
+	}
 	return c.err
 }
 
@@ -166,7 +174,13 @@ func (d *DB) commitGroups() {
 		}
 		cancel()
 		g.mu.Lock()
-		g.taken, g.left, g.cancel = nil, 0, nil
+		if unsure := (*unsureError)(nil); gone && err != nil && !errors.As(err, &unsure) {
+			// Given up because nobody was left, and then somebody came.
+			again := slices.DeleteFunc(slices.Clone(group), func(c *call) bool { return c.left })
+			group = slices.DeleteFunc(group, func(c *call) bool { return !c.left })
+			g.queue = append(again, g.queue...)
+		}
+		g.taken, g.cancel = nil, nil
 		g.mu.Unlock()
 		for _, c := range group {
 			close(c.done)

@@ -430,6 +430,56 @@ func TestAWaitingCallMayBeCalledOff(t *testing.T) {
 	wantErr(t, err, context.Canceled)
 }
 
+// Callers come and go at any moment. Who got nil has its points in the store,
+// who got an error has none there, and only who gave up is told so.
+func TestCallsMayBeCalledOffAtAnyMoment(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "solera.db")
+	a, b := openAt(t, path), openAt(t, path)
+	createRun(t, a, solera.Run{ID: "r"})
+	const writers, calls = 8, 40
+	var mu sync.Mutex
+	written := make(map[string]bool)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range 40 { // somebody in the way
+			update(t, b, func(solera.Tx) error { time.Sleep(time.Millisecond); return nil })
+		}
+	})
+	for w := range writers {
+		random := rand.New(rand.NewPCG(uint64(w), 0))
+		wg.Go(func() {
+			for i := range calls {
+				key := fmt.Sprintf("%d/%d", w, i)
+				hasty, cancel := ctx, func() {}
+				if w%4 != 0 {
+					hasty, cancel = context.WithTimeout(ctx, time.Duration(random.IntN(2000))*time.Microsecond)
+				}
+				_, err := a.Append(hasty, "r", []solera.Point{{Key: key}})
+				if err != nil && (hasty.Err() == nil || !errors.Is(err, context.DeadlineExceeded)) {
+					t.Errorf("%s: got error %v, and it had not given up", key, err)
+				}
+				cancel()
+				mu.Lock()
+				written[key] = err == nil
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	keys, err := a.Keys(ctx, "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range written {
+		if _, got := slices.BinarySearch(keys, key); got != want {
+			t.Errorf("%s: stored %v, acknowledged %v", key, got, want)
+		}
+	}
+	if all := followed(t, b, "r", 0); len(all) != len(keys) {
+		t.Errorf("%d points, want %d", len(all), len(keys))
+	}
+}
+
 func TestAClosedStoreTakesNothing(t *testing.T) {
 	s, err := store.OpenSQLite(ctx, filepath.Join(t.TempDir(), "solera.db"))
 	if err != nil {
@@ -552,56 +602,56 @@ func TestDamagedPointsAreCorruptAndReported(t *testing.T) {
 	}
 	for _, d := range damages {
 		t.Run(d.name, func(t *testing.T) {
-			eachURL(t, func(t *testing.T, url string) {
-				s := openURL(t, url).(*store.DB)
-				s.SetLayout(7, 8, 16, 64, 6)
-				createRun(t, s, solera.Run{ID: "r"})
-				createRun(t, s, solera.Run{ID: "sound"})
-				batch := make([]solera.Point, 70) // enough to be packed
-				for i := range batch {
-					batch[i] = solera.Point{Key: "x", Step: int64(i), Value: math.Sqrt(float64(i))}
-				}
-				for _, n := range []int{70, 5} {
-					if _, err := s.Append(ctx, "r", batch[:n]); err != nil {
-						t.Fatal(err)
-					}
-				}
-				if err := s.Exec(ctx, d.sql); err != nil {
+			// What is read is the same in every database, so one will do.
+			path := filepath.Join(t.TempDir(), "solera.db")
+			s := openAt(t, path).(*store.DB)
+			s.SetLayout(7, 8, 16, 64, 6)
+			createRun(t, s, solera.Run{ID: "r"})
+			createRun(t, s, solera.Run{ID: "sound"})
+			batch := make([]solera.Point, 70) // enough to be packed
+			for i := range batch {
+				batch[i] = solera.Point{Key: "x", Step: int64(i), Value: math.Sqrt(float64(i))}
+			}
+			for _, n := range []int{70, 5} {
+				if _, err := s.Append(ctx, "r", batch[:n]); err != nil {
 					t.Fatal(err)
 				}
-				// A process that has cached nothing.
-				again := openURL(t, url).(*store.DB)
-				again.SetLayout(7, 8, 16, 64, 6)
-				if _, _, err := again.Since(ctx, "r", 0, 0); d.follows != (err == nil) || err != nil && !errors.Is(err, solera.ErrCorrupt) {
-					t.Errorf("Since: got error %v", err)
+			}
+			if err := s.Exec(ctx, d.sql); err != nil {
+				t.Fatal(err)
+			}
+			// A process that has cached nothing.
+			again := openAt(t, path).(*store.DB)
+			again.SetLayout(7, 8, 16, 64, 6)
+			if _, _, err := again.Since(ctx, "r", 0, 0); d.follows != (err == nil) || err != nil && !errors.Is(err, solera.ErrCorrupt) {
+				t.Errorf("Since: got error %v", err)
+			}
+			if _, err := again.Series(ctx, solera.SeriesQuery{Run: "r", Key: "x"}); d.readable != (err == nil) || err != nil && !errors.Is(err, solera.ErrCorrupt) {
+				t.Errorf("Series: got error %v", err)
+			}
+			var kinds []string
+			if err := again.CheckPoints(ctx, func(p solera.Problem) {
+				if p.Ref != "run r" || p.Detail == "" {
+					t.Errorf("problem %+v does not name the run", p)
 				}
-				if _, err := again.Series(ctx, solera.SeriesQuery{Run: "r", Key: "x"}); d.readable != (err == nil) || err != nil && !errors.Is(err, solera.ErrCorrupt) {
-					t.Errorf("Series: got error %v", err)
-				}
-				var kinds []string
-				if err := again.CheckPoints(ctx, func(p solera.Problem) {
-					if p.Ref != "run r" || p.Detail == "" {
-						t.Errorf("problem %+v does not name the run", p)
+				kinds = append(kinds, p.Problem)
+			}); err != nil {
+				t.Error(err)
+			}
+			if !slices.Contains(kinds, d.kind) {
+				t.Errorf("problems %q, want %q among them", kinds, d.kind)
+			}
+			// Whatever happens to one run, the others go on beside it.
+			var wg sync.WaitGroup
+			for range 5 {
+				wg.Go(func() { again.Append(ctx, "r", batch) })
+				wg.Go(func() {
+					if _, err := again.Append(ctx, "sound", []solera.Point{{Key: "y"}}); err != nil {
+						t.Errorf("a sound run: %v", err)
 					}
-					kinds = append(kinds, p.Problem)
-				}); err != nil {
-					t.Error(err)
-				}
-				if !slices.Contains(kinds, d.kind) {
-					t.Errorf("problems %q, want %q among them", kinds, d.kind)
-				}
-				// Whatever happens to one run, the others go on beside it.
-				var wg sync.WaitGroup
-				for range 5 {
-					wg.Go(func() { again.Append(ctx, "r", batch) })
-					wg.Go(func() {
-						if _, err := again.Append(ctx, "sound", []solera.Point{{Key: "y"}}); err != nil {
-							t.Errorf("a sound run: %v", err)
-						}
-					})
-				}
-				wg.Wait()
-			})
+				})
+			}
+			wg.Wait()
 		})
 	}
 }
