@@ -132,7 +132,7 @@ func keeper(dir string, tr *tracking.Tracker, fail func(error)) {
 type acknowledged struct {
 	mu       sync.Mutex
 	versions map[int]bool
-	deleting map[int]bool // was asked for, perhaps done
+	deleting map[int]bool         // was asked for, perhaps done
 	points   map[solera.RunID]int // of this round's processes
 	total    int                  // of points in earlier rounds
 	backups  []string
