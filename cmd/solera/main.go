@@ -157,13 +157,15 @@ file solera.yaml, no network. Begin with a sample, or with your own table:
 	f.BoolVar(&a.json, "json", false, "write JSON for scripts (docs/cli.md)")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "every epoch on a line of its own")
+	artifacts := a.artifactsCommand()
+	artifacts.AddCommand(a.artifactsDiffCommand())
 	for _, group := range []struct {
 		title string
 		verbs []*cobra.Command
 	}{
 		{"Begin:", []*cobra.Command{a.initCommand(), a.samplesCommand()}},
 		{"Run:", []*cobra.Command{a.runCommand(), a.loadCommand(), a.preprocessCommand(), a.buildCommand(), a.trainCommand()}},
-		{"Look and use:", []*cobra.Command{a.statusCommand(), a.artifactsCommand(), a.lineageCommand(), a.predictCommand()}},
+		{"Look and use:", []*cobra.Command{a.statusCommand(), artifacts, a.pullCommand(), a.lineageCommand(), a.predictCommand()}},
 		{"Prove:", []*cobra.Command{a.reproduceCommand(), a.verifyCommand(), a.provenanceCommand(), a.keyCommand()}},
 		{"Keep:", []*cobra.Command{a.gcCommand(), a.backupCommand(), a.restoreCommand(), a.fsckCommand(), a.auditCommand()}},
 		{"More:", []*cobra.Command{a.schemaCommand(), a.versionCommand(), a.completionCommand()}},
@@ -175,7 +177,9 @@ file solera.yaml, no network. Begin with a sample, or with your own table:
 		}
 	}
 	root.SetHelpCommandGroupID("More:")
-	for _, c := range root.Commands() {
+	for todo := root.Commands(); len(todo) > 0; todo = todo[1:] {
+		c := todo[0]
+		todo = append(todo, c.Commands()...)
 		run := c.RunE
 		c.RunE = func(c *cobra.Command, args []string) error {
 			*reached = true

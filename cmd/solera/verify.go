@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -147,19 +146,10 @@ func (a *app) readPublicKey(file string) (provenance.Key, error) {
 
 // openReference opens an external file that is on this machine.
 func openReference(_ context.Context, e solera.Entry) (io.ReadCloser, error) {
-	u, err := url.Parse(e.Ref)
-	if err != nil || u.Scheme != "file" || u.Host != "" && u.Host != "localhost" {
+	if !strings.HasPrefix(e.Ref, "file://") {
 		return nil, errors.ErrUnsupported
 	}
-	name := filepath.FromSlash(u.Path)
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", e.Ref) // a pipe would be waited for, a device read for ever
-	}
-	return os.Open(name)
+	return openLocal(e.Ref, 0)
 }
 
 // byteProgress returns a bar for work that is counted in bytes, on a terminal;

@@ -65,6 +65,7 @@ func (a *app) open(ctx context.Context, project string, create bool) (*workspace
 		Tracker:     &tracking.Tracker{Store: db, Blobs: blobs, Project: project, Solera: version, Host: host},
 		checkpoints: checkpoints, close: db.Close,
 	}
+	w.External = openExternal
 	a.watch(ctx, w.Tracker)
 	if create {
 		if err := a.sign(w.Tracker); err != nil {
@@ -78,6 +79,12 @@ func (a *app) open(ctx context.Context, project string, create bool) (*workspace
 // there, or annotates it. It needs no configuration: the project is that of
 // --project, else that of solera.yaml, else the only one in the store.
 func (a *app) openProject(ctx context.Context) (*workspace, error) {
+	return a.openProjectTo(ctx, false)
+}
+
+// openProjectTo is openProject for a command that, with create, commits: it
+// makes the store if there is none, and signs.
+func (a *app) openProjectTo(ctx context.Context, create bool) (*workspace, error) {
 	project := a.project
 	if project != "" {
 		if err := solera.CheckName(project); err != nil {
@@ -92,16 +99,19 @@ func (a *app) openProject(ctx context.Context) (*workspace, error) {
 			return nil, err
 		}
 	}
-	w, err := a.open(ctx, project, false)
+	w, err := a.open(ctx, project, create && project != "")
 	if err != nil {
 		return nil, err
 	}
 	if project == "" {
 		w.Project, err = a.onlyProject(ctx, w)
+		if err == nil && create {
+			err = a.sign(w.Tracker)
+		}
 		if err != nil {
 			return nil, errors.Join(err, w.close())
 		}
-	} else if a.project != "" {
+	} else if a.project != "" && !create {
 		if err := a.projectIsThere(ctx, w); err != nil {
 			return nil, errors.Join(err, w.close())
 		}
