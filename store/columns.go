@@ -460,8 +460,24 @@ func (s *slotSet) each(fn func(slot int)) {
 	}
 }
 
-// A fieldRow is what a run has, by field. A field with no values is one that
-// the run had once: its column may still have them.
+// valuesAt returns the values of one slot.
+func (c *column) valuesAt(slot uint16) []value {
+	var list []value
+	each(&c.numbers, slot, func(x float64) { list = append(list, value{kind: numberValue, num: x}) })
+	each(&c.texts, slot, func(s cutText) { list = append(list, value{kind: textValue, text: s.text, cut: s.cut}) })
+	each(&c.flags, slot, func(x float64) { list = append(list, value{kind: flagValue, num: x}) })
+	return list
+}
+
+// each calls fn for the values of one slot.
+func each[T any](s *section[T], slot uint16, fn func(T)) {
+	for i, _ := slices.BinarySearch(s.slots, slot); i < len(s.slots) && s.slots[i] == slot; i++ {
+		fn(s.at(i))
+	}
+}
+
+// A fieldRow is what a run has, by field. In the tail, a field with no values
+// is one that the run has no more: its column may still have them.
 type fieldRow map[string][]value
 
 // appendRow appends the form of a row that is stored: for each field a uvarint

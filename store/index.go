@@ -17,10 +17,11 @@ import (
 )
 
 // The index of runs: table run_columns holds columns (see chunkRuns) and table
-// run_tail the rows of runs that were written lately. A run is written as one
-// row of the tail, in the transaction that writes its record; when the tail is
-// long, it is packed into the columns. Who reads takes the columns first and
-// lets the tail have the last word.
+// run_tail the rows of runs that were written lately. What a
+// write changes of a run is in one row of the tail, in the transaction that
+// writes its record; when the tail is long, it is packed into the columns. Who
+// reads takes a field from the tail if the run has a row there that names it,
+// else from its column.
 
 // The tail is packed when it has so many runs, or so many bytes: reading it
 // must stay cheap, and packing rewrites a column per field.
@@ -129,32 +130,33 @@ func (t *tx) nextSeq() (seq int64, err error) {
 }
 
 // index makes row what is found of run number seq; nil = the run is removed. Old
-// is what was found of it before, nil = nothing.
+// is what was found of it before, nil = nothing. The tail gets the fields that
+// changed, so packing touches no others.
 func (t *tx) index(seq int64, old, row fieldRow) error {
-	whole := maps.Clone(row)
-	if whole == nil {
-		whole = fieldRow{}
-	}
-	forget := func(fields fieldRow) {
-		for field := range fields {
-			if _, ok := whole[field]; !ok {
-				whole[field] = nil
-			}
-		}
-	}
-	forget(old)
+	changed := fieldRow{}
 	var raw []byte
 	switch err := t.row(`SELECT data FROM run_tail WHERE seq = $1`, seq).Scan(&raw); {
 	case err == nil:
-		tail, err := readRow(raw, nil)
-		if err != nil {
+		if changed, err = readRow(raw, nil); err != nil {
 			return err
 		}
-		forget(tail)
 	case !errors.Is(err, sql.ErrNoRows):
 		return err
 	}
-	data := appendRow(nil, whole)
+	for field := range old {
+		if _, ok := row[field]; !ok {
+			changed[field] = nil
+		}
+	}
+	for field, values := range row {
+		if !slices.Equal(old[field], values) {
+			changed[field] = values
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	data := appendRow(nil, changed)
 	_, err := t.exec(`INSERT INTO run_tail (seq, size, data) VALUES ($1, $2, $3)
 		ON CONFLICT (seq) DO UPDATE SET size = EXCLUDED.size, data = EXCLUDED.data`, seq, len(data), data)
 	if err != nil {
@@ -262,7 +264,8 @@ func (t *tx) packChunk(chunk int64, rows map[uint16]fieldRow) error {
 }
 
 // mergeColumn returns the entries of a stored column with those of rows, whose
-// sorted slots are given, in place of what it had for them.
+// sorted slots are given, in place of what it had for the rows that name the
+// field.
 func mergeColumn(raw []byte, field string, slots []uint16, rows map[uint16]fieldRow) ([]entry, error) {
 	var old []entry
 	if raw != nil {
@@ -274,13 +277,17 @@ func mergeColumn(raw []byte, field string, slots []uint16, rows map[uint16]field
 	}
 	list := make([]entry, 0, len(old)+len(slots))
 	for _, slot := range slots {
+		values, named := rows[slot][field]
+		if !named {
+			continue
+		}
 		for len(old) > 0 && old[0].slot <= slot {
 			if old[0].slot < slot {
 				list = append(list, old[0])
 			}
 			old = old[1:]
 		}
-		for _, v := range rows[slot][field] {
+		for _, v := range values {
 			list = append(list, entry{slot, v})
 		}
 	}

@@ -510,14 +510,28 @@ func (s *selection) choose(all *test) error {
 			}
 		})
 	}
-	for seq, row := range s.tail {
-		holds, undecided := all.holds(row)
+	for seq := range s.tail {
+		holds, undecided := all.holds(s.whole(seq))
 		s.decide(seq, holds && !undecided)
 		if undecided {
 			unsure = append(unsure, seq)
 		}
 	}
 	return s.look(unsure, all)
+}
+
+// whole returns what a run of the tail has at the fields that were read.
+func (s *selection) whole(seq int64) fieldRow {
+	row := maps.Clone(s.tail[seq])
+	for field, columns := range s.columns {
+		if _, named := row[field]; named {
+			continue
+		}
+		if c := columns[seq/chunkRuns]; c != nil {
+			row[field] = c.valuesAt(uint16(seq % chunkRuns))
+		}
+	}
+	return row
 }
 
 func (s *selection) decide(seq int64, holds bool) {
@@ -638,7 +652,7 @@ func (s *selection) ranks(field string, down bool, numbers []int64) ([]rank, err
 		last := first
 		var place [chunkRuns]int32 // of the slot in list, + 1
 		for ; last < len(numbers) && numbers[last]/chunkRuns == chunk; last++ {
-			if s.tail[numbers[last]] == nil {
+			if _, named := s.tail[numbers[last]][field]; !named {
 				place[numbers[last]%chunkRuns] = int32(last) + 1
 			}
 		}
