@@ -184,4 +184,3 @@ func WriteLock(path string, l *Lock) error {
 	}
 	return nil
 }
-
