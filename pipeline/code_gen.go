@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "fa722d2d26579e7f87f734b5fbcc03244b4a6ec9963483b7064059b11b062e93"
+		return "9fa130e7605ce67cd8d362d5cf74405e0b5fa733122e9880ed68f71061132623"
 	case "preprocess":
-		return "dddf7fa5355999d05fd3fde15e9ec3dfc78e18fcb70f973e1ea9f484d52a7b3c"
+		return "6c24a4be03de51da35b54d5203005a7561b2fabd4c16e0a007e961be01d9f802"
 	case "build":
 		return "7da31ede238c40bf607c4ed79d19afda77a89c8f3292c8b82730d33ebed6df06"
 	case "train":
-		return "21d47e03cea3ee75266f8a104342ee0d0090d28e4e91b69fea04ac540bf3e467"
+		return "087e60351dab9592fde0299abd6f0e85df0bf3607e5f27fc03c4c4faf4e62c97"
 	}
 	return ""
 }
