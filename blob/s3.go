@@ -42,6 +42,9 @@ type S3 struct {
 	endpoint       string // for messages
 	parts          int64  // length of the parts in which large contents go up
 	spool          string // folder of contents that are too large for memory, "" = that of the system
+	// aged is set when the server has been seen to leave an object as old as it
+	// was when it was copied onto itself.
+	aged atomic.Bool
 }
 
 var _ solera.Blobs = (*S3)(nil)
@@ -183,11 +186,10 @@ func (s *S3) put(ctx context.Context, sp *spool) error {
 		if age := time.Since(info.LastModified); age > -time.Second && age < time.Second {
 			return nil
 		}
-		if s.refresh(ctx, key, sp.size) == nil {
+		if s.refreshed(ctx, key, info) {
 			return nil
 		}
-		// Deleted meanwhile, too large to be copied, or a server that does
-		// not copy: the content goes up again.
+		// The content goes up again.
 	case err != nil && !absent(err):
 		return err
 	}
@@ -197,16 +199,29 @@ func (s *S3) put(ctx context.Context, sp *spool) error {
 	return s.putParts(ctx, key, sp)
 }
 
-// refresh makes an object as young as if it had just been stored, by copying
-// it onto itself.
-func (s *S3) refresh(ctx context.Context, key string, size int64) error {
-	if size > maxCopy {
-		return errors.ErrUnsupported
+// refreshed makes an object as young as if it had just been stored, by copying
+// it onto itself, and reports whether that is so now. It is not when the
+// object was deleted meanwhile, is too large to be copied, or is on a server
+// that does not move what stays in its place.
+func (s *S3) refreshed(ctx context.Context, key string, was minio.ObjectInfo) bool {
+	if was.Size > maxCopy || s.aged.Load() {
+		return false
 	}
 	_, err := s.core.Client.CopyObject(ctx,
 		minio.CopyDestOptions{Bucket: s.bucket, Object: key, ReplaceMetadata: true, ContentType: octets},
 		minio.CopySrcOptions{Bucket: s.bucket, Object: key})
-	return err
+	if err != nil {
+		return false
+	}
+	is, err := s.core.StatObject(ctx, s.bucket, key, minio.StatObjectOptions{})
+	if err != nil || is.Size != was.Size {
+		return false
+	}
+	if !is.LastModified.After(was.LastModified) {
+		s.aged.Store(true)
+		return false
+	}
+	return true
 }
 
 const octets = "application/octet-stream"
@@ -270,6 +285,13 @@ func (s *S3) putParts(ctx context.Context, key string, sp *spool) (err error) {
 		return context.Cause(inner)
 	}
 	_, err = s.core.CompleteMultipartUpload(ctx, s.bucket, key, upload, parts, minio.PutObjectOptions{})
+	if absent(err) {
+		// Asked again because the first answer was lost, the server knows no
+		// such upload any more: it is done.
+		if info, serr := s.core.StatObject(ctx, s.bucket, key, minio.StatObjectOptions{}); serr == nil && info.Size == sp.size {
+			return nil
+		}
+	}
 	return err
 }
 
@@ -446,20 +468,12 @@ func (s *S3) uploaded(ctx context.Context, key, upload string) (size int64) {
 	}
 }
 
-// absent reports whether an error says that an object is not there, while the
-// bucket is.
+// absent reports whether an error says that an object is not there. The code
+// alone counts: servers answer 404 for other reasons too, such as an unknown
+// key, and what is there must never look gone.
 func absent(err error) bool {
 	var e minio.ErrorResponse
-	if !errors.As(err, &e) {
-		return false
-	}
-	switch e.Code {
-	case minio.NoSuchKey, "NoSuchUpload", "NotFound":
-		return true
-	case minio.NoSuchBucket:
-		return false
-	}
-	return e.StatusCode == http.StatusNotFound
+	return errors.As(err, &e) && (e.Code == minio.NoSuchKey || e.Code == "NoSuchUpload")
 }
 
 func (s *S3) failedBlob(op string, d solera.Digest, err error) error {
@@ -483,7 +497,7 @@ func (s *S3) failed(op string, err error) error {
 	switch {
 	case errors.As(err, &e) && e.Code == minio.NoSuchBucket:
 		hint = "there is no such bucket: make it with `aws s3 mb s3://" + s.bucket + " --endpoint-url " + s.endpoint + "`, or correct the name"
-	case errors.As(err, &e) && (e.Code == "InvalidAccessKeyId" || e.Code == "SignatureDoesNotMatch" || e.Code == "ExpiredToken" || e.Code == "InvalidToken"):
+	case errors.As(err, &e) && (e.Code == "InvalidAccessKeyId" || e.Code == "XAdminUserNotFound" || e.Code == "SignatureDoesNotMatch" || e.Code == "ExpiredToken" || e.Code == "InvalidToken"):
 		hint = "the server does not accept the key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 	case errors.As(err, &e) && (e.StatusCode == http.StatusForbidden || e.Code == "AccessDenied"):
 		hint = "access denied: is AWS_ACCESS_KEY_ID, or AWS_PROFILE, set, and may it read, write, list and delete in the bucket?"
