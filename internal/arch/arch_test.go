@@ -80,7 +80,7 @@ var outside = map[string]string{
 	"github.com/goccy/go-yaml":                          "pipeline cmd/solera",
 	"github.com/in-toto/attestation":                    "provenance",
 	"github.com/jackc/pgx/v5":                           "store",
-	"github.com/klauspost/compress":                     "tracking",
+	"github.com/klauspost/compress":                     "store tracking", // store: tests, to compare
 	"github.com/minio/minio-go/v7":                      "blob",
 	"github.com/parquet-go/parquet-go":                  "table",
 	"github.com/pressly/goose/v3":                       "store",
