@@ -384,6 +384,15 @@ func (s *S3) sweepSpool() {
 // Stat returns the content's length.
 func (s *S3) Stat(ctx context.Context, d solera.Digest) (int64, error) {
 	info, err := s.core.StatObject(ctx, s.bucket, s.key(d), minio.StatObjectOptions{})
+	if absent(err) {
+		// The answer to this kind of request has no text, so it says the same
+		// of a missing bucket, and on some servers of a wrong key. What is
+		// reported as missing is asked for in a way that tells them apart.
+		var body io.ReadCloser
+		if body, info, _, err = s.core.GetObject(ctx, s.bucket, s.key(d), minio.GetObjectOptions{}); err == nil {
+			body.Close()
+		}
+	}
 	if err != nil {
 		return 0, s.failedBlob("stat", d, err)
 	}

@@ -333,8 +333,9 @@ func TestS3SaysWhatIsWrong(t *testing.T) {
 		content := strings.NewReader("x")
 		_, _, put := s.Put(ctx, content)
 		_, open := s.Open(ctx, solera.DigestOf(nil))
+		_, stat := s.Stat(ctx, solera.DigestOf(nil))
 		for name, err := range map[string]error{
-			"Check": s.Check(ctx), "Put": put, "Open": open,
+			"Check": s.Check(ctx), "Put": put, "Open": open, "Stat": stat,
 			"List": s.List(ctx, func(solera.Digest, int64, time.Time) error { return nil }),
 		} {
 			if err == nil || !strings.Contains(err.Error(), "aws s3 mb s3://no-such-bucket --endpoint-url http://") {
