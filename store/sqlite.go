@@ -26,7 +26,8 @@ const applicationID = 0x534c5241
 // OpenSQLite opens the store in a SQLite file, which it creates with its
 // folder if missing, and brings an older store up to date. A file that is no
 // store, and a store of a newer program, are left alone and reported as
-// ErrInvalid; a damaged one as ErrCorrupt.
+// ErrInvalid; a damaged one as ErrCorrupt. One in a folder that cannot be
+// written can be read.
 func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	d, err := openSQLite(ctx, path)
 	if err != nil {
@@ -63,10 +64,52 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	}
 	d.read.SetMaxOpenConns(8)
 	d.read.SetMaxIdleConns(8)
-	if err := d.retry(ctx, func() error { return d.prepare(ctx) }); err != nil {
-		return nil, errors.Join(err, d.Close())
+	err = d.retry(ctx, func() error { return d.prepare(ctx) })
+	if err == nil {
+		return d, nil
 	}
-	return d, nil
+	err = errors.Join(err, d.Close())
+	primary, _ := code(err)
+	if info, serr := os.Stat(path); serr != nil || info.Size() == 0 || primary != sqlite3.SQLITE_READONLY && primary != sqlite3.SQLITE_CANTOPEN {
+		return nil, err
+	}
+	return openToRead(ctx, path)
+}
+
+// openToRead opens a store in which nothing can be written. SQLite reads a
+// write-ahead log with the help of a file that it makes beside it. Where it
+// cannot, the store can be read if there is no log and so no writer.
+func openToRead(ctx context.Context, path string) (*DB, error) {
+	try := func(settings ...string) (*DB, error) {
+		db, err := sql.Open("sqlite", dsn(path, append(settings, "_query_only", "1")...))
+		if err != nil {
+			return nil, err
+		}
+		db.SetMaxOpenConns(8)
+		d := &DB{name: path, read: db, write: db, engine: sqliteEngine(path)}
+		d.readOnly = fmt.Errorf("store %s: the database file or its folder cannot be written", path)
+		current := false
+		err = d.retry(ctx, func() (err error) {
+			current, err = d.inspect(ctx)
+			return err
+		})
+		if err == nil && !current {
+			err = fmt.Errorf("%w: it has the schema of an older Solera, and cannot be brought up to date because its folder cannot be written; "+
+				"copy the folder to where you may write", solera.ErrInvalid)
+		}
+		if err != nil {
+			return nil, errors.Join(err, d.Close())
+		}
+		return d, nil
+	}
+	d, err := try("mode", "ro")
+	if primary, _ := code(err); primary != sqlite3.SQLITE_READONLY && primary != sqlite3.SQLITE_CANTOPEN {
+		return d, err
+	}
+	if info, err := os.Stat(path + "-wal"); err == nil && info.Size() > 0 {
+		return nil, errors.New("its last writer did not end well, or writes still, and its folder cannot be written; open it once where you may write")
+	}
+	return try("immutable", "1")
 }
 
 func sqliteEngine(path string) engine {

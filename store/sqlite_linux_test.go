@@ -77,6 +77,20 @@ func TestReadOnlyFolderIsSaidClearly(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+	// As after a kill: the last changes are in the log alone.
+	killed := filepath.Join(dir, "killed.db")
+	copied := filepath.Join(t.TempDir(), "live.db")
+	live := openAt(t, copied)
+	createRun(t, live, solera.Run{ID: "r"})
+	for _, suffix := range []string{"", "-wal"} {
+		content, err := os.ReadFile(copied + suffix)
+		if err == nil {
+			err = os.WriteFile(killed+suffix, content, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	for d := dir; d != "/" && d != os.TempDir(); d = filepath.Dir(d) {
 		os.Chmod(d, 0o555)
 		defer os.Chmod(d, 0o755)
@@ -106,12 +120,27 @@ func TestReadOnlyFolderIsSaidClearly(t *testing.T) {
 			}
 		}
 		s, err := store.OpenSQLite(ctx, made)
-		if err == nil {
-			err = s.Update(ctx, func(tx solera.Tx) error { return tx.CreateRun(solera.Run{ID: "q", Project: "p"}) })
-			s.Close()
+		if err != nil {
+			t.Error(err)
+			return
 		}
-		if !strings.Contains(fmt.Sprint(err), "cannot be written") {
-			t.Errorf("existing store: got error %v, want one that says it cannot be written", err)
+		defer s.Close()
+		err = s.View(ctx, func(tx solera.Tx) error {
+			_, err := tx.Run("r")
+			return err
+		})
+		if err != nil {
+			t.Errorf("reading in a read-only folder: %v", err)
+		}
+		err = s.Update(ctx, func(tx solera.Tx) error { return tx.CreateRun(solera.Run{ID: "q", Project: "p"}) })
+		if !strings.Contains(fmt.Sprint(err), "cannot be written") || !strings.Contains(fmt.Sprint(err), made) {
+			t.Errorf("existing store: got error %v, want one that names it and says it cannot be written", err)
+		}
+		if _, err := s.Append(ctx, "r", []solera.Point{{Key: "x"}}); !strings.Contains(fmt.Sprint(err), "cannot be written") {
+			t.Errorf("existing store: Append: got error %v", err)
+		}
+		if _, err := store.OpenSQLite(ctx, killed); !strings.Contains(fmt.Sprint(err), "did not end well") {
+			t.Errorf("a store with a log: got error %v, want one that says so", err)
 		}
 	}()
 	<-done
