@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -60,8 +59,16 @@ func (a *app) openStore(ctx context.Context) (*workspace, error) {
 		}
 	}
 	w, err := a.open(ctx, project, false)
-	if err != nil || project != "" {
-		return w, err
+	if err != nil {
+		return nil, err
+	}
+	if a.project != "" {
+		if err := a.projectIsThere(ctx, w); err != nil {
+			return nil, errors.Join(err, w.close())
+		}
+	}
+	if project != "" {
+		return w, nil
 	}
 	projects, err := w.Projects(ctx)
 	if err != nil {
