@@ -201,9 +201,7 @@ func (r *Reproducer) prepare(ctx context.Context, s *step) error {
 	if err != nil {
 		return s.cannot(err)
 	}
-	scratch := *r.Scratch
-	scratch.Project = s.run.Project
-	s.pipeline = &Pipeline{Config: c, Tracker: &scratch, Reporter: again{r.reporter()}, Kernel: r.Kernel, Workers: r.Workers}
+	s.pipeline = &Pipeline{Config: c, Tracker: r.scratch(s.run.Project), Reporter: again{r.reporter()}, Kernel: r.Kernel, Workers: r.Workers}
 	if s.run.Stage == Load {
 		return r.findSource(ctx, s)
 	}
@@ -333,7 +331,7 @@ func (r *Reproducer) compare(ctx context.Context, s *step, out Reproduced, v sol
 		return out, v, nil
 	}
 	r.reporter().Line(stage, "made "+out.Ref+" again: another digest")
-	first, err := FirstDifference(ctx, r.Tracker.Snapshot(ctx, s.version), r.Scratch.Snapshot(ctx, v))
+	first, err := FirstDifference(ctx, r.Tracker.Snapshot(ctx, s.version), r.scratch(v.Project).Snapshot(ctx, v))
 	if err == nil && first == nil {
 		// Files and metadata are the same: then the record's digest is wrong.
 		first = &Difference{Kind: FieldDiffers, Name: "digest", Index: -1, Before: s.version.Digest.String(), After: digest.String()}
@@ -353,15 +351,17 @@ func (again) StageDone(string, []string) {}
 // copy takes the stored version into the scratch store as it is, checking every
 // byte.
 func (r *Reproducer) copy(ctx context.Context, s *step) (solera.Version, error) {
-	scratch := *r.Scratch
-	scratch.Project = s.version.Project
-	run, err := scratch.Start(ctx, tracking.RunSpec{Stage: "given"})
+	run, err := r.scratch(s.version.Project).Start(ctx, tracking.RunSpec{Stage: "given"})
 	if err != nil {
 		return solera.Version{}, err
 	}
 	stored := r.Tracker.Snapshot(ctx, s.version)
 	files := map[string]tracking.Source{}
 	for _, e := range s.version.Files {
+		if e.Ref != "" {
+			files[e.Path] = tracking.Reference(e.Ref, e.Digest, e.Size) // stays where it is, and is checked when a stage reads it
+			continue
+		}
 		files[e.Path] = tracking.Writer(func(w io.Writer) error {
 			f, err := stored.OpenFile(e.Path)
 			if err != nil {
@@ -377,6 +377,14 @@ func (r *Reproducer) copy(ctx context.Context, s *step) (solera.Version, error) 
 		err = fmt.Errorf("%s: %w: its files and metadata do not have its digest", s.version.Name(), solera.ErrCorrupt)
 	}
 	return v, errors.Join(err, run.Finish(ctx, err, nil))
+}
+
+// scratch is the scratch store for what belongs to a project. External files
+// are opened as in the first store.
+func (r *Reproducer) scratch(project string) *tracking.Tracker {
+	t := *r.Scratch
+	t.Project, t.External = project, r.Tracker.External
+	return &t
 }
 
 // name names a version as people of the project do.

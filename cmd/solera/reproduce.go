@@ -172,7 +172,11 @@ func (a *app) showReproduction(r *pipeline.Reproduction, flags reproduceFlags) e
 		return err
 	}
 	if flags.keep != "" {
-		return a.printf("\nNext: %s --store %s artifacts\n", a.self(), flags.keep)
+		where := "--store " + flags.keep
+		if firstOf(a.blobs, a.env("SOLERA_BLOBS")) != "" {
+			where += " --blobs " + filepath.Join(flags.keep, "blobs")
+		}
+		return a.printf("\nNext: %s %s artifacts\n", a.self(), where)
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ func changeText(c pipeline.Change) string {
 
 func (a *app) explain(s pipeline.StageStatus) error {
 	if s.State == pipeline.Fresh {
-		return a.printf("%s is fresh: its inputs, params and code are those of its last run.\n", s.Stage)
+		return a.printf("%s is fresh: the store has what these inputs, params and code come to.\n", s.Stage)
 	}
 	if err := a.printf("%s is stale:\n\n", s.Stage); err != nil {
 		return err
