@@ -139,9 +139,7 @@ func (a *app) printVersions(versions []solera.Version, one bool) error {
 		t.add("SIZE", size(v.Size))
 		t.add("DIGEST", v.Digest.Short())
 		t.add("ALIASES", strings.Join(v.Aliases, " "))
-		t.some("TAGS", strings.Join(v.Tags, " "))
-		t.some("EXPIRES", day(v.Expires))
-		t.some("DELETED", day(v.Deleted))
+		t.some("REMARKS", remarks(v))
 		t.add("MADE (UTC)", v.Created.Time().Format("2006-01-02 15:04"))
 	}
 	if err := a.printTable(t.table()); err != nil {
@@ -175,11 +173,15 @@ func (a *app) printVersions(versions []solera.Version, one bool) error {
 	return a.printTable(t.table())
 }
 
-func day(m solera.Micros) string {
-	if m == 0 {
-		return ""
+// remarks are what is said of a version, short.
+func remarks(v solera.Version) string {
+	list := slices.Clone(v.Tags)
+	if v.Deleted != 0 {
+		list = append(list, "deleted "+v.Deleted.Time().Format(time.DateOnly))
+	} else if v.Expires != 0 {
+		list = append(list, "expires "+v.Expires.Time().Format(time.DateOnly))
 	}
-	return m.Time().Format("2006-01-02")
+	return strings.Join(list, ", ")
 }
 
 // columns gathers a table by columns.
