@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -109,8 +108,8 @@ func TestExternalFilesAreOpenedOnThisMachineOnly(t *testing.T) {
 		want error // nil = it opens
 	}{
 		{at(file), nil},
-		{at(file + ".none"), fs.ErrNotExist},
-		{"file://elsewhere/a.txt", errors.ErrUnsupported},
+		{at(file + ".none"), solera.ErrNotFound},
+		{"file://elsewhere/a.txt", solera.ErrInvalid},
 		{"s3://bucket/a.txt", errors.ErrUnsupported},
 		{"https://example.com/a.txt", errors.ErrUnsupported},
 		{"://", errors.ErrUnsupported},
