@@ -1,9 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/solera-ml/solera"
@@ -53,7 +56,7 @@ func (d *DB) Check(ctx context.Context, report func(solera.Problem)) error {
 // check runs every check, also when one before it met what cannot be read.
 func (t *tx) check(report func(solera.Problem)) error {
 	checks := []func(func(solera.Problem)) error{
-		t.checkReferences, t.checkRuns, t.checkPoints, t.checkContents, t.checkArtifacts, t.checkVersions, t.checkJournals, t.checkAudit,
+		t.checkReferences, t.checkRuns, t.checkIndex, t.checkPoints, t.checkContents, t.checkArtifacts, t.checkVersions, t.checkJournals, t.checkAudit,
 	}
 	if t.integrity != nil {
 		// It names tables and rows, the others name runs and versions: so it
@@ -142,6 +145,122 @@ func (t *tx) checkRuns(report func(solera.Problem)) error {
 		}
 		return nil
 	}, `SELECT `+runColumns+` FROM runs ORDER BY id`)
+}
+
+// checkIndex compares what the index of runs has of each run with its record,
+// a chunk at a time: a run that the index has wrong is not found.
+func (t *tx) checkIndex(report func(solera.Problem)) error {
+	err := t.rows(func(scan func(...any) error) error {
+		p := solera.Problem{Problem: missing, Detail: "it has no number in the index of runs"}
+		err := scan(&p.Ref)
+		report(p)
+		return err
+	}, `SELECT 'run ' || id FROM runs WHERE seq IS NULL ORDER BY id`)
+	if err != nil {
+		return err
+	}
+	var chunks []int64 // a damaged one may have any number: so those that there are
+	err = t.rows(func(scan func(...any) error) error {
+		var chunk int64
+		err := scan(&chunk)
+		chunks = append(chunks, chunk)
+		return err
+	}, fmt.Sprintf(`SELECT chunk FROM run_columns UNION SELECT seq / %d FROM run_tail
+		UNION SELECT seq / %[1]d FROM runs WHERE seq IS NOT NULL ORDER BY 1`, chunkRuns))
+	if err != nil {
+		return err
+	}
+	for _, chunk := range chunks {
+		if err := t.checkChunk(chunk, report); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) checkChunk(chunk int64, report func(solera.Problem)) error {
+	from, to := chunk*chunkRuns, (chunk+1)*chunkRuns
+	found := make(map[int64]fieldRow)
+	at := func(seq int64) fieldRow {
+		if found[seq] == nil {
+			found[seq] = fieldRow{}
+		}
+		return found[seq]
+	}
+	err := t.rows(func(scan func(...any) error) error {
+		var field string
+		var raw []byte
+		if err := scan(&field, &raw); err != nil {
+			return err
+		}
+		c, err := readColumn(raw)
+		if err != nil {
+			return unreadable(report, fmt.Sprintf("index of runs, %s, %d", field, chunk), err)
+		}
+		for _, e := range c.entries() {
+			row := at(from + int64(e.slot))
+			row[field] = append(row[field], e.value)
+		}
+		return nil
+	}, `SELECT field, data FROM run_columns WHERE chunk = $1`, chunk)
+	if err != nil {
+		return err
+	}
+	err = t.rows(func(scan func(...any) error) error {
+		var seq int64
+		var raw []byte
+		if err := scan(&seq, &raw); err != nil {
+			return err
+		}
+		row, err := readRow(raw, nil)
+		if err != nil {
+			return unreadable(report, fmt.Sprintf("index of runs, %d", seq), err)
+		}
+		maps.Copy(at(seq), row) // what the tail names takes the place of the column
+		return nil
+	}, `SELECT seq, data FROM run_tail WHERE seq >= $1 AND seq < $2`, from, to)
+	if err != nil {
+		return err
+	}
+	err = t.rows(func(scan func(...any) error) error {
+		var seq int64
+		r, err := scanIndexed(func(into ...any) error { return scan(append(into, &seq)...) })
+		if err == nil && !sameRow(found[seq], indexRow(r)) {
+			report(solera.Problem{Ref: "run " + string(r.ID), Problem: inconsistent, Detail: "the index of runs has other values than its record; a backup that is restored has its index made anew"})
+		}
+		delete(found, seq)
+		if errors.Is(err, solera.ErrCorrupt) {
+			return nil // checkRuns has it
+		}
+		return err
+	}, `SELECT `+indexedColumns+`, seq FROM runs WHERE seq >= $1 AND seq < $2 ORDER BY seq`, from, to)
+	if err != nil {
+		return err
+	}
+	for _, seq := range slices.Sorted(maps.Keys(found)) {
+		if !sameRow(found[seq], nil) {
+			report(solera.Problem{Ref: "runs", Problem: inconsistent, Detail: fmt.Sprintf("the index has a run of number %d, which is not there", seq)})
+		}
+	}
+	return nil
+}
+
+// sameRow compares rows of the index, of which columns keep the kinds of values
+// apart.
+func sameRow(a, b fieldRow) bool {
+	plain := func(row fieldRow) fieldRow {
+		sorted := make(fieldRow, len(row))
+		for field, values := range row {
+			if len(values) == 0 {
+				continue
+			}
+			sorted[field] = slices.SortedFunc(slices.Values(values), func(v, w value) int {
+				return cmp.Or(cmp.Compare(v.kind, w.kind), cmp.Compare(v.num, w.num), strings.Compare(v.text, w.text))
+			})
+		}
+		return sorted
+	}
+	return maps.EqualFunc(plain(a), plain(b), func(v, w []value) bool { return slices.Equal(v, w) })
 }
 
 // checkContents makes the digest of every content again.

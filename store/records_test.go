@@ -349,7 +349,9 @@ func auditEntries(t *testing.T, s solera.Store) {
 		func(tx solera.Tx) error { v.Deleted = 5; return tx.UpdateVersion(v) },
 		func(tx solera.Tx) error { return tx.DeleteAlias("p", "wine", "best") },
 		func(tx solera.Tx) error { return tx.DeleteAlias("p", "wine", "best") }, // nothing new
-		func(tx solera.Tx) error { return tx.Note(solera.AuditEntry{Action: "backup", Subject: "store.tar", Actor: "eve"}) },
+		func(tx solera.Tx) error {
+			return tx.Note(solera.AuditEntry{Action: "backup", Subject: "store.tar", Actor: "eve"})
+		},
 	}
 	for _, step := range steps {
 		if err := s.Update(actor, step); err != nil {
@@ -402,7 +404,9 @@ func auditEntries(t *testing.T, s solera.Store) {
 func auditQueries(t *testing.T, s solera.Store) {
 	for i, action := range []string{"run.a", "run.b", "Run.a", "runner", "run", "gc"} {
 		at := solera.WithActor(ctx, []string{"ana", "ben"}[i%2])
-		err := s.Update(at, func(tx solera.Tx) error { return tx.Note(solera.AuditEntry{Action: action, Subject: fmt.Sprint("s", i%3)}) })
+		err := s.Update(at, func(tx solera.Tx) error {
+			return tx.Note(solera.AuditEntry{Action: action, Subject: fmt.Sprint("s", i%3)})
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
