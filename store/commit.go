@@ -189,9 +189,11 @@ func (d *DB) commitGroups() {
 }
 
 func (d *DB) commitGroup(ctx context.Context, take func() []*call) error {
-	// Before the transaction: it may have the only connection.
-	if err := d.retry(ctx, func() error { return d.group.prepare(ctx, d.write) }); err != nil {
-		return err
+	if d.forUpdate == "" {
+		// Before the transaction, which has the only connection.
+		if err := d.retry(ctx, func() error { return d.group.prepare(ctx, d.write) }); err != nil {
+			return err
+		}
 	}
 	var fresh *names
 	err := d.append(ctx, func(t *tx) error {
@@ -290,31 +292,22 @@ type head struct {
 // moves them on by the number of points.
 func (t *tx) advance(runs []solera.RunID, byRun map[solera.RunID][]*call) (map[solera.RunID]*head, error) {
 	heads := make(map[solera.RunID]*head)
-	var missing []*head
+	var wanted []*head
 	for _, run := range runs {
 		h := &head{run: run}
-		wanted := false
 		for _, c := range byRun[run] {
 			if c.err == nil && !c.beat {
-				wanted = true
+				heads[run] = h
 				h.points += int64(len(c.points))
 			}
 		}
-		if !wanted {
-			continue
+		if heads[run] != nil {
+			wanted = append(wanted, h)
 		}
-		found, err := t.advanceKnown(h)
-		if err == nil && !found {
-			err = t.row(`UPDATE heads SET n = n + $2 WHERE run = $1 RETURNING id, n, packed`, string(run), h.points).Scan(&h.id, &h.n, &h.packed)
-		}
-		switch {
-		case errors.Is(err, errNoRow):
-			missing = append(missing, h)
-			continue
-		case err != nil:
-			return nil, fmt.Errorf("run %s: %w", run, err)
-		}
-		heads[run] = h
+	}
+	missing, err := t.advanceAll(wanted)
+	if err != nil {
+		return nil, err
 	}
 	for _, h := range missing {
 		found, err := t.firstHead(h)
@@ -325,9 +318,8 @@ func (t *tx) advance(runs []solera.RunID, byRun map[solera.RunID][]*call) (map[s
 			for _, c := range byRun[h.run] {
 				c.err = fmt.Errorf("run %s: %w", h.run, solera.ErrNotFound)
 			}
-			continue
+			delete(heads, h.run)
 		}
-		heads[h.run] = h
 	}
 	for run, h := range heads {
 		t.cache().setHead(run, h)
@@ -343,6 +335,63 @@ func (t *tx) advance(runs []solera.RunID, byRun map[solera.RunID][]*call) (map[s
 		}
 	}
 	return heads, nil
+}
+
+// advanceAll moves heads on, which come by run, and returns those that are not
+// there.
+func (t *tx) advanceAll(wanted []*head) (missing []*head, err error) {
+	if t.forUpdate != "" {
+		return t.advanceLocked(wanted)
+	}
+	for _, h := range wanted {
+		known, err := t.advanceKnown(h)
+		if err == nil && !known {
+			err = t.row(`UPDATE heads SET n = n + $2 WHERE run = $1 RETURNING id, n, packed`, string(h.run), h.points).Scan(&h.id, &h.n, &h.packed)
+		}
+		if errors.Is(err, errNoRow) {
+			missing = append(missing, h)
+		} else if err != nil {
+			return nil, fmt.Errorf("run %s: %w", h.run, err)
+		}
+	}
+	return missing, nil
+}
+
+// advanceLocked does it in two questions, however many there are: the way to
+// the database is long.
+func (t *tx) advanceLocked(wanted []*head) (missing []*head, err error) {
+	byRun := make(map[string]*head)
+	var runs []string
+	for _, h := range wanted {
+		byRun[string(h.run)] = h
+		runs = append(runs, string(h.run))
+	}
+	var found []*head
+	err = inChunks(runs, func(marks string, args []any) error {
+		return t.rows(func(scan func(...any) error) error {
+			var run string
+			var id, n, packed int64
+			if err := scan(&run, &id, &n, &packed); err != nil {
+				return err
+			}
+			h := byRun[run]
+			h.id, h.n, h.packed = id, n+h.points, packed
+			found = append(found, h)
+			delete(byRun, run)
+			return nil
+		}, `SELECT run, id, n, packed FROM heads WHERE run IN (`+marks+`) ORDER BY run COLLATE "C"`+t.forUpdate, args...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range wanted {
+		if byRun[string(h.run)] != nil {
+			missing = append(missing, h)
+		}
+	}
+	return missing, t.many(`UPDATE heads SET n = $2 WHERE id = $1`, len(found), func(i int) []any {
+		return []any{found[i].id, found[i].n}
+	})
 }
 
 // advanceKnown moves a head on that stands where this process left it, which

@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/solera-ml/solera"
+	"github.com/solera-ml/solera/internal/clustertest"
 	"github.com/solera-ml/solera/store"
 )
 
@@ -748,32 +749,43 @@ func TestPointsOfOlderStoresAreCarriedOver(t *testing.T) {
 
 // BenchmarkWriters is 20 that log batches of 10 and wait for each.
 func BenchmarkWriters(b *testing.B) {
-	for _, runs := range []int{1, 20} {
-		b.Run(fmt.Sprint("runs=", runs), func(b *testing.B) {
-			s := openSQLite(b)
-			for i := range runs {
-				createRun(b, s, solera.Run{ID: solera.RunID(fmt.Sprintf("20261122-195312-%06d", i))})
-			}
-			const writers, size = 20, 10
-			var wg sync.WaitGroup
-			b.ResetTimer()
-			for w := range writers {
-				wg.Go(func() {
-					run := solera.RunID(fmt.Sprintf("20261122-195312-%06d", w%runs))
-					batch := make([]solera.Point, size)
-					for i := range b.N / writers {
-						for j := range batch {
-							batch[j] = solera.Point{Key: "train/metric" + string(rune('0'+j)), Step: int64(i), Value: 1 / float64(i+j+1), Time: solera.Micros(i)}
-						}
-						if _, err := s.Append(ctx, run, batch); err != nil {
-							b.Error(err)
-							return
-						}
+	for _, database := range []string{"sqlite", "postgres"} {
+		for _, runs := range []int{1, 20} {
+			b.Run(fmt.Sprintf("%s/runs=%d", database, runs), func(b *testing.B) {
+				url := filepath.Join(b.TempDir(), "solera.db")
+				if database == "postgres" {
+					if url = clustertest.Postgres(b); url == "" {
+						b.Skip("SOLERA_TEST_POSTGRES is not set")
 					}
-				})
+				}
+				benchmarkWriters(b, openURL(b, url), runs)
+			})
+		}
+	}
+}
+
+func benchmarkWriters(b *testing.B, s solera.Store, runs int) {
+	for i := range runs {
+		createRun(b, s, solera.Run{ID: solera.RunID(fmt.Sprintf("20261122-195312-%06d", i))})
+	}
+	const writers, size = 20, 10
+	var wg sync.WaitGroup
+	b.ResetTimer()
+	for w := range writers {
+		wg.Go(func() {
+			run := solera.RunID(fmt.Sprintf("20261122-195312-%06d", w%runs))
+			batch := make([]solera.Point, size)
+			for i := range b.N / writers {
+				for j := range batch {
+					batch[j] = solera.Point{Key: "train/metric" + string(rune('0'+j)), Step: int64(i), Value: 1 / float64(i+j+1), Time: solera.Micros(i)}
+				}
+				if _, err := s.Append(ctx, run, batch); err != nil {
+					b.Error(err)
+					return
+				}
 			}
-			wg.Wait()
-			b.ReportMetric(float64(b.N/writers*writers*size)/b.Elapsed().Seconds(), "points/s")
 		})
 	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N/writers*writers*size)/b.Elapsed().Seconds(), "points/s")
 }

@@ -145,10 +145,11 @@ func postgresEngine(d *DB) engine {
 				return nil, ctx.Err()
 			}
 		},
-		begin:    s.begin,
-		settle:   d.settlePostgres,
-		batch:    pipelined,
-		snapshot: &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
+		begin:     s.begin,
+		settle:    d.settlePostgres,
+		batch:     pipelined,
+		forUpdate: " FOR UPDATE",
+		snapshot:  &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 		now: func(t *tx) (n int64, err error) {
 			err = t.row(`SELECT ` + postgresNow).Scan(&n)
 			return n, err

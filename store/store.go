@@ -43,6 +43,9 @@ type engine struct {
 	settle func(context.Context, ticket) (committed bool, err error)
 	// batch runs one statement for each set of arguments.
 	batch func(t *tx, query string, n int, args func(i int) []any) error
+	// forUpdate ends a SELECT whose rows nobody else may change meanwhile; "" where
+	// there is one writer at a time.
+	forUpdate string
 	// snapshot opens the transactions of View.
 	snapshot *sql.TxOptions
 	// now is the time by the clock of the database, in microseconds.
