@@ -51,6 +51,9 @@ func worker(dir, role string) {
 	}
 	tr, err := openTracker(dir)
 	fail(err)
+	if role == "sleeper" {
+		sleeper(tr, fail)
+	}
 	if role == "keeper" {
 		keeper(dir, tr, fail)
 	}

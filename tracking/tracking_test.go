@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -761,6 +762,7 @@ func TestHistoriesHaveAcyclicLineage(t *testing.T) {
 			rt.Fatal(err)
 		}
 		next := make(map[string]int)
+		above, below := make(map[[2]string]bool), make(map[[2]string]bool) // {what was made, from what}
 		for _, v := range slices.Backward(list) {
 			if v.Number != next[v.Artifact] {
 				rt.Fatalf("%s: v%d follows v%d", v.Artifact, v.Number, next[v.Artifact]-1)
@@ -771,6 +773,28 @@ func TestHistoriesHaveAcyclicLineage(t *testing.T) {
 				rt.Fatal(err)
 			}
 			acyclic(rt, g)
+			for _, n := range g.Nodes {
+				above[[2]string{v.Name(), n.ID}] = n.Kind == "version"
+			}
+			down, err := tr.Trace(ctx, v.Name(), tracking.Down)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			// Upside down it has the same order.
+			turned := tracking.Graph{Nodes: down.Nodes}
+			for _, e := range down.Edges {
+				turned.Edges = append(turned.Edges, tracking.GraphEdge{From: e.To, To: e.From})
+			}
+			acyclic(rt, turned)
+			for _, n := range down.Nodes {
+				if n.Kind == "version" {
+					below[[2]string{n.ID, v.Name()}] = true
+				}
+			}
+			both, err := tr.Trace(ctx, v.Name(), tracking.Both)
+			if err != nil || len(both.Nodes) != len(g.Nodes)+len(down.Nodes)-1 || len(both.Edges) != len(g.Edges)+len(down.Edges) {
+				rt.Fatalf("both ways from %s: %+v, %v", v.Name(), both, err)
+			}
 			if len(g.Nodes) == 0 || g.Nodes[0].ID != v.Name() || g.Nodes[1].ID != string(v.Run) {
 				rt.Fatalf("lineage of %s begins with %+v", v.Name(), g.Nodes)
 			}
@@ -781,6 +805,11 @@ func TestHistoriesHaveAcyclicLineage(t *testing.T) {
 				}
 				return nil
 			})
+		}
+		// Up from one is down from the other.
+		maps.DeleteFunc(above, func(_ [2]string, version bool) bool { return !version })
+		if !maps.Equal(above, below) {
+			rt.Fatalf("up: %v\ndown: %v", above, below)
 		}
 	})
 }
