@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -174,4 +175,60 @@ func FuzzReadDump(f *testing.F) {
 			t.Fatal("written again it is something else")
 		}
 	})
+}
+
+// The connection to a server can be lost in the middle of a load.
+func TestLoadBeginsAgainWhereItCan(t *testing.T) {
+	lost := errors.New("connection lost")
+	for _, tt := range []struct {
+		name string
+		r    func() io.Reader
+		ok   bool
+	}{
+		{"a file", func() io.Reader { return bytes.NewReader(sampleDump(t)) }, true},
+		{"a pipe", func() io.Reader { return io.MultiReader(bytes.NewReader(sampleDump(t))) }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d, err := OpenSQLite(context.Background(), filepath.Join(t.TempDir(), "solera.db"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.Close()
+			before, batch, calls := d.obstacle, d.batch, 0
+			d.engine.obstacle = func(err error) obstacle {
+				if errors.Is(err, lost) {
+					return away
+				}
+				return before(err)
+			}
+			d.engine.batch = func(t *tx, query string, n int, args func(int) []any) error {
+				if calls++; calls == 3 {
+					return lost
+				}
+				return batch(t, query, n, args)
+			}
+			err = d.Load(context.Background(), tt.r())
+			switch {
+			case tt.ok && err != nil:
+				t.Errorf("got %v, want another try", err)
+			case !tt.ok && (!errors.Is(err, lost) || !strings.Contains(err.Error(), "nothing was loaded")):
+				t.Errorf("got %v, want the loss and that nothing was loaded", err)
+			}
+			if !tt.ok {
+				if err := d.Load(context.Background(), tt.r()); err != nil {
+					t.Errorf("the next load: %v", err)
+				}
+			}
+			err = d.View(context.Background(), func(tx solera.Tx) error {
+				runs, err := tx.Runs(solera.RunQuery{Deleted: true})
+				if len(runs) != 1 {
+					t.Errorf("got %d runs, want 1", len(runs))
+				}
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

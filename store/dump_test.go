@@ -366,3 +366,45 @@ func TestDumpIsOfOneMoment(t *testing.T) {
 		}
 	})
 }
+
+// More of everything than one line or one statement takes.
+func TestALargeStoreIsDumpedAndLoadedInBatches(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, to solera.Store) {
+		from := openSQLite(t)
+		createRun(t, from, solera.Run{ID: "r", State: solera.Running})
+		points := make([]solera.Point, 2_345)
+		for i := range points {
+			points[i] = solera.Point{Key: []string{"a", "b"}[i%2], Step: int64(i), Value: float64(i) / 3}
+		}
+		lines := make([]solera.Line, 1_234)
+		for i := range lines {
+			lines[i] = solera.Line{Stream: "out", Text: fmt.Sprint(i)}
+		}
+		if _, err := from.Append(ctx, "r", points); err != nil {
+			t.Fatal(err)
+		}
+		if err := from.Print(ctx, "r", lines); err != nil {
+			t.Fatal(err)
+		}
+		v := draft("wine", "x")
+		for i := range 1_234 {
+			v.Files = append(v.Files, solera.Entry{Path: fmt.Sprint("f", i), Digest: solera.DigestOf(nil)})
+		}
+		v.Digest, _ = solera.ContentDigest(v.Type, v.Metadata, v.Files)
+		commit(t, from, v)
+		for i := range 600 {
+			commit(t, from, draft("many", fmt.Sprint(i%3)))
+		}
+		raw := dump(t, from)
+		if err := to.Load(ctx, bytes.NewReader(raw)); err != nil {
+			t.Fatal(err)
+		}
+		sameStore(t, to, from)
+		if !bytes.Equal(dump(t, to), raw) {
+			t.Error("dumped again it is something else")
+		}
+		if found := problems(t, to); len(found) > 0 {
+			t.Errorf("Check found %q", found)
+		}
+	})
+}
