@@ -461,9 +461,16 @@ func tableDifference(a, b *table.Table) *Difference {
 	case first.Kind != "":
 		return first
 	case a.Len() != b.Len():
-		return differ("", -1, fmt.Sprintf("%d rows", a.Len()), fmt.Sprintf("%d rows", b.Len()))
+		return differ("", -1, rowsWord(a.Len()), rowsWord(b.Len()))
 	}
 	return nil
+}
+
+func rowsWord(n int) string {
+	if n == 1 {
+		return "1 row"
+	}
+	return fmt.Sprintf("%d rows", n)
 }
 
 func columnForm(c *table.Column) string { return fmt.Sprintf("%s (%s)", c.Name, c.Kind) }

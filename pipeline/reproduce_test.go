@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -323,6 +324,45 @@ func TestWhatNoStageMadeIsTakenAsGiven(t *testing.T) {
 	res = reproduce(t, reproducer(t, p), "iris-raw")
 	if diff := cmp.Diff([]string{"iris-raw:v0 not made"}, outcomes(res)); diff != "" || res.OK {
 		t.Errorf("asked for itself: ok %v, %s", res.OK, diff)
+	}
+}
+
+func TestExternalFilesStayWhereTheyAre(t *testing.T) {
+	dir := t.TempDir()
+	p := project(t, dir, smallYAML)
+	run(t, p, Load)
+	raw, err := p.Tracker.Open(t.Context(), "iris-raw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]tracking.Source{}
+	for _, e := range raw.Files {
+		b, err := raw.ReadFile(e.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, e.Path), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		files[e.Path] = tracking.Reference("file:///data/"+e.Path, e.Digest, e.Size)
+	}
+	add, err := p.Tracker.Start(t.Context(), tracking.RunSpec{Stage: "add"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, isNew, err := add.Commit(t.Context(), tracking.Draft{Artifact: "iris-raw", Type: "dataset", Metadata: raw.Metadata, Files: files}); err != nil || !isNew {
+		t.Fatal(isNew, err)
+	}
+	if err := add.Finish(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	p.Tracker.External = func(_ context.Context, e solera.Entry, _ int64) (io.ReadCloser, error) {
+		return os.Open(filepath.Join(dir, filepath.Base(e.Ref)))
+	}
+	run(t, p, Preprocess)
+	res := reproduce(t, reproducer(t, p), "iris-preprocess")
+	if diff := cmp.Diff([]string{"iris-raw:v1 given", "iris-preprocess:v0 same"}, outcomes(res)); diff != "" || !res.OK {
+		t.Errorf("ok %v, %s", res.OK, diff)
 	}
 }
 
