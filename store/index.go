@@ -361,7 +361,7 @@ func scanIndexed(scan func(...any) error) (solera.Run, error) {
 }
 
 // indexMigration is schema 4: the index of runs.
-func indexMigration() *goose.Migration {
+func indexMigration(ddl func(string) string) *goose.Migration {
 	up := func(ctx context.Context, sqlTx *sql.Tx) error {
 		t := &tx{ctx: ctx, sql: sqlTx, engine: &engine{batch: prepared}}
 		for _, statement := range []string{
@@ -381,7 +381,7 @@ func indexMigration() *goose.Migration {
 			)`,
 			`CREATE INDEX run_tail_by_size ON run_tail (size)`,
 		} {
-			if _, err := t.exec(statement); err != nil {
+			if _, err := t.exec(ddl(statement)); err != nil {
 				return err
 			}
 		}

@@ -18,11 +18,12 @@ import (
 // points measure, once for the whole store; recorded lists the metrics of a
 // head. n and last are the number of a row's last point, so that what comes
 // after a number begins with the first row above it.
-func pointsMigration() *goose.Migration {
-	return goose.NewGoMigration(3, &goose.GoFunc{RunTx: migratePoints}, nil)
+func pointsMigration(ddl func(string) string) *goose.Migration {
+	up := func(ctx context.Context, sqlTx *sql.Tx) error { return migratePoints(ctx, sqlTx, ddl) }
+	return goose.NewGoMigration(3, &goose.GoFunc{RunTx: up}, nil)
 }
 
-func migratePoints(ctx context.Context, sqlTx *sql.Tx) error {
+func migratePoints(ctx context.Context, sqlTx *sql.Tx, ddl func(string) string) error {
 	// prepared, because goose hands over no connection; it serves both databases.
 	t := &tx{ctx: ctx, sql: sqlTx, engine: &engine{batch: prepared}}
 	for _, statement := range []string{
@@ -67,7 +68,7 @@ func migratePoints(ctx context.Context, sqlTx *sql.Tx) error {
 		)`,
 		`CREATE INDEX blocks_by_last ON blocks (run, last)`,
 	} {
-		if _, err := t.exec(statement); err != nil {
+		if _, err := t.exec(ddl(statement)); err != nil {
 			return err
 		}
 	}

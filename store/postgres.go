@@ -305,7 +305,7 @@ func (d *DB) preparePostgres(ctx context.Context, create bool) error {
 	if _, err := conn.ExecContext(ctx, collated(createCommits)); err != nil {
 		return err
 	}
-	return migrate(ctx, goose.DialectPostgres, d.write, collatedFiles{migrationFiles()})
+	return migrate(ctx, goose.DialectPostgres, d.write, collatedFiles{migrationFiles()}, collated)
 }
 
 // inspectPostgres reports whether the schema is a store that is up to date,
@@ -382,7 +382,7 @@ func (d *DB) inspectPostgres(ctx context.Context, create bool) (current bool, er
 
 // ourTables returns the names under which our migrations create tables.
 func ourTables() []string {
-	names := []string{"goose_db_version"}
+	names := strings.Fields("goose_db_version blocks counters metrics recent recorded run_columns run_tail") // in Go
 	create := regexp.MustCompile(`CREATE TABLE (\w+)`)
 	files := migrationFiles()
 	list, err := fs.Glob(files, "*.sql")

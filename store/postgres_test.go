@@ -145,6 +145,40 @@ func TestLookingMakesNoStore(t *testing.T) {
 	s.Close()
 }
 
+// Every table of ours is known, so that no other program's is taken for one,
+// and compares texts by their bytes.
+func TestTablesOfAStore(t *testing.T) {
+	address := postgres(t)
+	openURL(t, address)
+	tables := clustertest.Query(t, "SELECT tablename FROM pg_tables WHERE schemaname = '"+schemaOf(t, address)+"'")
+	if len(tables) < 15 {
+		t.Errorf("%d tables: %v", len(tables), tables)
+	}
+	other := postgres(t)
+	for _, table := range tables {
+		if table == "solera_commits" {
+			continue // that is what makes it ours
+		}
+		name := schemaOf(t, other) + "." + table
+		clustertest.Exec(t, "CREATE TABLE "+name+" (x int)")
+		if s, err := store.OpenPostgres(ctx, other); err == nil || !strings.Contains(err.Error(), "another program ("+table+")") {
+			t.Errorf("a schema with a table %s: got error %v", table, err)
+			if err == nil {
+				s.Close()
+			}
+			other = postgres(t)
+			continue
+		}
+		clustertest.Exec(t, "DROP TABLE "+name)
+	}
+	odd := clustertest.Query(t, `SELECT c.relname || '.' || a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+		JOIN pg_collation l ON l.oid = a.attcollation
+		WHERE c.relnamespace = '`+schemaOf(t, address)+`'::regnamespace AND c.relkind = 'r' AND a.atttypid = 'text'::regtype AND l.collname <> 'C'`)
+	if len(odd) > 0 {
+		t.Errorf("columns that do not compare by bytes: %v", odd)
+	}
+}
+
 func TestSchemasOfOneDatabaseDoNotWaitForEachOther(t *testing.T) {
 	a, b := openURL(t, postgres(t)), openURL(t, postgres(t))
 	update(t, a, func(solera.Tx) error {

@@ -191,7 +191,7 @@ func (d *DB) prepare(ctx context.Context) error {
 	if _, err := d.write.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
 		return err
 	}
-	return migrate(ctx, goose.DialectSQLite3, d.write, migrationFiles())
+	return migrate(ctx, goose.DialectSQLite3, d.write, migrationFiles(), plain)
 }
 
 // inspect reports whether the file is a store of our schema already, and fails
@@ -246,14 +246,17 @@ func newestMigration() (int64, error) {
 		return 0, err
 	}
 	newest, err := goose.NumericComponent(files[len(files)-1]) // Glob sorts
-	for _, m := range goMigrations() {
+	for _, m := range goMigrations(plain) {
 		newest = max(newest, m.Version)
 	}
 	return newest, err
 }
 
-func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB, files fs.FS) error {
-	provider, err := goose.NewProvider(dialect, db, files, goose.WithGoMigrations(goMigrations()...))
+// plain is the text of a migration as it stands.
+func plain(statement string) string { return statement }
+
+func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB, files fs.FS, ddl func(string) string) error {
+	provider, err := goose.NewProvider(dialect, db, files, goose.WithGoMigrations(goMigrations(ddl)...))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}

@@ -83,6 +83,26 @@ func exec(ctx context.Context, statement string) error {
 	return err
 }
 
+// Query returns the first column of what a statement gives.
+func Query(t testing.TB, statement string) (list []string) {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, os.Getenv("SOLERA_TEST_POSTGRES"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, statement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
 // S3 returns the URL of an empty prefix of a bucket that is removed after the
 // test, or "" where there is no server.
 func S3(t testing.TB) string {
