@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/store/internal/pack"
@@ -206,29 +207,43 @@ func (t *tx) packBlocks(h *head, columns map[int64]*pack.Columns) error {
 	}
 	var gone []block
 	var fresh []written
-	for _, metric := range slices.Sorted(maps.Keys(columns)) {
-		c := columns[metric]
-		for list := partial[metric]; len(list) > 0; {
-			b := list[len(list)-1]
-			list = list[:len(list)-1]
-			if b.count > c.Len() {
-				break
-			}
-			older := new(pack.Columns)
-			var data []byte
-			err := t.row(`SELECT data FROM blocks WHERE run = $1 AND metric = $2 AND first = $3`, h.id, metric, b.first).Scan(&data)
-			if err != nil {
-				return err
-			}
-			if err := older.Decode(data); err != nil {
-				return err
-			}
-			for i := range c.Len() {
-				older.Add(c.Ns[i], c.Steps[i], c.Values[i], c.Times[i])
-			}
-			c = older
-			gone = append(gone, b)
+	older := make(map[int64][]byte) // data of those that are taken up, by last number
+	var lasts []int64
+	for metric, c := range columns {
+		count := c.Len()
+		list := partial[metric]
+		for i := len(list) - 1; i >= 0 && list[i].count <= count; i-- {
+			count += list[i].count
+			gone = append(gone, list[i])
+			lasts = append(lasts, list[i].last)
 		}
+	}
+	err = inChunks(lasts, func(marks string, args []any) error {
+		return t.rows(func(scan func(...any) error) error {
+			var last int64
+			var data []byte
+			err := scan(&last, &data)
+			older[last] = data
+			return err
+		}, `SELECT last, data FROM blocks WHERE last IN (`+marks+`) AND run = $`+strconv.Itoa(len(args)+1), append(args, h.id)...)
+	})
+	if err != nil {
+		return err
+	}
+	for _, metric := range slices.Sorted(maps.Keys(columns)) {
+		c := new(pack.Columns)
+		for _, b := range partial[metric] {
+			data, ok := older[b.last]
+			if !ok {
+				continue
+			}
+			var old pack.Columns
+			if err := old.Decode(data); err != nil {
+				return err
+			}
+			c.Append(&old)
+		}
+		c.Append(columns[metric])
 		for i := 0; i < c.Len(); i += t.lay().block {
 			part := c.Slice(i, min(i+t.lay().block, c.Len()))
 			fresh = append(fresh, written{describe(metric, part), summarize(part), part.Encode()})

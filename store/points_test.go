@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -788,4 +789,75 @@ func benchmarkWriters(b *testing.B, s solera.Store, runs int) {
 	}
 	wg.Wait()
 	b.ReportMetric(float64(b.N/writers*writers*size)/b.Elapsed().Seconds(), "points/s")
+}
+
+func TestAPointTakesFewBytes(t *testing.T) {
+	size := func(runs, batches, batch int) float64 {
+		path := filepath.Join(t.TempDir(), "solera.db")
+		s, err := store.OpenSQLite(ctx, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		empty, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err = store.OpenSQLite(ctx, path); err != nil {
+			t.Fatal(err)
+		}
+		random := rand.New(rand.NewPCG(1, 0))
+		for r := range runs {
+			run := solera.RunID(fmt.Sprintf("20261122-195312-%06d", r))
+			createRun(t, s, solera.Run{ID: run})
+			points := make([]solera.Point, batch)
+			now := solera.Micros(1_764_000_000_000_000)
+			for b := range batches {
+				for i := range points {
+					step := int64(b*batch + i)
+					now += solera.Micros(10_000 + random.Int64N(600))
+					points[i] = solera.Point{Key: "val/loss", Step: step, Value: math.Exp(-float64(step)/1e5) + random.NormFloat64()/100, Time: now}
+				}
+				if _, err := s.Append(ctx, run, points); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return float64(info.Size()-empty.Size()) / float64(runs*batches*batch)
+	}
+	if got := size(1, 100, 1000); got > 12 {
+		t.Errorf("a long series takes %.1f bytes a point, want 12 at most", got)
+	}
+	// Never packed: the cost of each run's record is in it.
+	if got := size(1, 400, 10); got > 24 {
+		t.Errorf("recent points take %.1f bytes each, want 24 at most", got)
+	}
+}
+
+func BenchmarkPacking(b *testing.B) {
+	s := openSQLite(b)
+	createRun(b, s, solera.Run{ID: "r"})
+	batch := make([]solera.Point, 1000)
+	var worst time.Duration
+	for i := 0; b.Loop(); i++ {
+		for j := range batch {
+			batch[j] = solera.Point{Key: fmt.Sprint("metric", j), Step: int64(i), Value: math.Sqrt(float64(i * j)), Time: solera.Micros(i * 10_000)}
+		}
+		start := time.Now()
+		if _, err := s.Append(ctx, "r", batch); err != nil {
+			b.Fatal(err)
+		}
+		worst = max(worst, time.Since(start))
+	}
+	b.ReportMetric(float64(worst.Milliseconds()), "ms-worst")
+	b.ReportMetric(float64(b.N*len(batch))/b.Elapsed().Seconds(), "points/s")
 }

@@ -48,6 +48,14 @@ func (c *Columns) Add(n, step int64, value float64, time int64) {
 	c.Ns = append(c.Ns, n)
 }
 
+// Append appends the points of another.
+func (c *Columns) Append(other *Columns) {
+	c.Steps = append(c.Steps, other.Steps...)
+	c.Values = append(c.Values, other.Values...)
+	c.Times = append(c.Times, other.Times...)
+	c.Ns = append(c.Ns, other.Ns...)
+}
+
 // Slice returns the points from i up to j; they share their memory with c.
 func (c *Columns) Slice(i, j int) *Columns {
 	return &Columns{Steps: c.Steps[i:j], Values: c.Values[i:j], Times: c.Times[i:j], Ns: c.Ns[i:j]}
