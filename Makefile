@@ -62,8 +62,9 @@ race: ## Run the tests under the race detector. Needs a C compiler.
 	CGO_ENABLED=1 go test -race -timeout 20m ./...
 
 .PHONY: bench
-bench: ## Time the engine, beside PyTorch where python3-torch is installed.
+bench: ## Time the engine, beside PyTorch where python3-torch is installed, and the store.
 	go run ./bench
+	go run ./bench -only points
 
 .PHONY: generate
 generate: ## Write the generated files again: schema, table of keys, kernels, code digests.
