@@ -140,6 +140,16 @@ type Tx interface {
 	// are not done.
 	Deletions(open bool) ([]Deletion, error)
 
+	// SetDocument keeps d in place of one of the same kind and ID, and returns it
+	// with its times. The audit log has the digest of the body alone, since that
+	// may hold the hash of a secret. One that is not as Document says is
+	// ErrInvalid.
+	SetDocument(d Document) (Document, error)
+	Document(kind, id string) (Document, error)
+	Documents(kind string) ([]Document, error) // by ID
+	// DeleteDocument removes a document; one that is not there is ErrNotFound.
+	DeleteDocument(kind, id string) error
+
 	// Note writes an entry of the audit log for something that no other method
 	// changes, such as a backup. N, Time, Actor and Hash are given by the store.
 	Note(AuditEntry) error

@@ -56,7 +56,7 @@ func (d *DB) Check(ctx context.Context, report func(solera.Problem)) error {
 // check runs every check, also when one before it met what cannot be read.
 func (t *tx) check(report func(solera.Problem)) error {
 	checks := []func(func(solera.Problem)) error{
-		t.checkReferences, t.checkRuns, t.checkIndex, t.checkPoints, t.checkContents, t.checkArtifacts, t.checkVersions, t.checkJournals, t.checkAudit,
+		t.checkReferences, t.checkRuns, t.checkIndex, t.checkPoints, t.checkContents, t.checkArtifacts, t.checkVersions, t.checkJournals, t.checkDocuments, t.checkAudit,
 	}
 	if t.integrity != nil {
 		// It names tables and rows, the others name runs and versions: so it
@@ -463,6 +463,21 @@ func (t *tx) checkJournals(report func(solera.Problem)) error {
 		report(solera.Problem{Ref: id.String(), Problem: altered, Detail: "its statement is empty"})
 		return nil
 	}, `SELECT project, artifact, number, LENGTH(envelope) FROM statements WHERE LENGTH(envelope) = 0`)
+}
+
+// checkDocuments reads the bodies of documents.
+func (t *tx) checkDocuments(report func(solera.Problem)) error {
+	return t.rows(func(scan func(...any) error) error {
+		d, err := scanDocument(scan)
+		ref := "document " + d.Kind + " " + d.ID
+		if err != nil {
+			return unreadable(report, ref, err)
+		}
+		if err := d.Check(); err != nil {
+			report(solera.Problem{Ref: ref, Problem: altered, Detail: err.Error()})
+		}
+		return nil
+	}, `SELECT `+documentColumns+` FROM documents ORDER BY kind, id`)
 }
 
 // checkAudit follows the chain of the audit log. It names the first entry of

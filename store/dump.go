@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/solera-ml/solera"
 )
@@ -125,15 +126,18 @@ func (t *tx) dumpOutput(out *dumpWriter) error {
 
 func (t *tx) dumpPoints(out *dumpWriter, run solera.RunID) error {
 	for cursor := int64(0); ; {
-		points, next, err := t.since(run, cursor, batchPoints)
+		points, next, err := t.since(run, cursor, manyPoints)
 		if err != nil {
 			return fmt.Errorf("points of run %s: %w", run, err)
 		}
 		if len(points) == 0 {
 			return nil
 		}
-		if err := out.write(&record{Points: batchOf(run, cursor+1, points)}); err != nil {
-			return err
+		for batch := range slices.Chunk(points, batchPoints) {
+			if err := out.write(&record{Points: batchOf(run, cursor+1, batch)}); err != nil {
+				return err
+			}
+			cursor += int64(len(batch))
 		}
 		cursor = next
 	}
@@ -212,6 +216,14 @@ func (t *tx) dumpJournals(out *dumpWriter) error {
 		var d dumpDeletion
 		err := scan(digestInto{&d.Digest}, &d.Planned, &d.Size, &d.Done)
 		return record{Deletion: &d}, err
+	})
+	if err != nil {
+		return err
+	}
+	err = t.dumpTable(out, `SELECT kind, id, body, created, updated FROM documents ORDER BY kind, id`, func(scan func(...any) error) (record, error) {
+		var d dumpDocument
+		err := scan(&d.Kind, &d.ID, jsonInto{&d.Body}, &d.Created, &d.Updated)
+		return record{Document: &d}, err
 	})
 	if err != nil {
 		return err
@@ -322,7 +334,8 @@ func (d *DB) Load(ctx context.Context, r io.Reader) error {
 func (t *tx) isEmpty() error {
 	var full bool
 	err := t.row(`SELECT EXISTS (SELECT 1 FROM runs) OR EXISTS (SELECT 1 FROM contents) OR EXISTS (SELECT 1 FROM artifacts)
-		OR EXISTS (SELECT 1 FROM keys) OR EXISTS (SELECT 1 FROM deletions) OR EXISTS (SELECT 1 FROM audit)`).Scan(&full)
+		OR EXISTS (SELECT 1 FROM keys) OR EXISTS (SELECT 1 FROM deletions) OR EXISTS (SELECT 1 FROM documents)
+		OR EXISTS (SELECT 1 FROM audit)`).Scan(&full)
 	if err == nil && full {
 		return fmt.Errorf("%w: it is not empty; name a new store", solera.ErrConflict)
 	}
@@ -401,6 +414,14 @@ func (l *loader) load(line int64, r *record) error {
 	case r.Deletion != nil:
 		d := r.Deletion
 		return l.add(`INSERT INTO deletions (digest, planned, size, done) VALUES ($1, $2, $3, $4)`, d.Digest.String(), d.Planned, d.Size, d.Done)
+	case r.Document != nil:
+		d := r.Document
+		body, err := d.Body.MarshalJSON()
+		if err != nil {
+			return l.blame(line, err)
+		}
+		return l.add(`INSERT INTO documents (kind, id, body, created, updated) VALUES ($1, $2, $3, $4, $5)`,
+			d.Kind, d.ID, string(body), d.Created, d.Updated)
 	default:
 		a := r.Audit
 		was, err := a.Before.MarshalJSON()

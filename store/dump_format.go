@@ -47,6 +47,7 @@ type record struct {
 	Statement *dumpStatement `json:"statement,omitempty"`
 	Key       *dumpKey       `json:"key,omitempty"`
 	Deletion  *dumpDeletion  `json:"deletion,omitempty"`
+	Document  *dumpDocument  `json:"document,omitempty"`
 	Audit     *dumpAudit     `json:"audit,omitempty"`
 	End       *dumpEnd       `json:"end,omitempty"`
 }
@@ -208,6 +209,14 @@ type dumpDeletion struct {
 	Done    int64         `json:"done"`
 }
 
+type dumpDocument struct {
+	Kind    string        `json:"kind"`
+	ID      string        `json:"id"`
+	Body    solera.Fields `json:"body"`
+	Created int64         `json:"created"`
+	Updated int64         `json:"updated"`
+}
+
 type dumpAudit struct {
 	N       int64         `json:"n"`
 	Time    int64         `json:"time"`
@@ -229,7 +238,7 @@ type dumpEnd struct {
 // The kinds of lines in their order.
 var dumpKinds = [...]string{
 	"solera", "run", "file", "line", "points", "content", "entry", "artifact", "version", "alias", "edge",
-	"statement", "key", "deletion", "audit", "end",
+	"statement", "key", "deletion", "document", "audit", "end",
 }
 
 // kind returns the place of the record's kind in dumpKinds, or -1 unless
@@ -239,7 +248,7 @@ func (r *record) kind() int {
 	for i, set := range [len(dumpKinds)]bool{
 		r.Header != nil, r.Run != nil, r.File != nil, r.Line != nil, r.Points != nil, r.Content != nil, r.Entry != nil,
 		r.Artifact != nil, r.Version != nil, r.Alias != nil, r.Edge != nil, r.Statement != nil, r.Key != nil,
-		r.Deletion != nil, r.Audit != nil, r.End != nil,
+		r.Deletion != nil, r.Document != nil, r.Audit != nil, r.End != nil,
 	} {
 		switch {
 		case set && kind >= 0:
@@ -492,6 +501,8 @@ func (r *record) check() error {
 		if x := r.Deletion; x.Digest.IsZero() || x.Planned == 0 || x.Size < 0 {
 			return errors.New("a deletion without digest, size or time")
 		}
+	case r.Document != nil:
+		return solera.Document{Kind: r.Document.Kind, ID: r.Document.ID}.Check()
 	case r.Audit != nil:
 		if a := r.Audit; a.N < 1 || a.Action == "" || a.Hash.IsZero() {
 			return errors.New("an audit entry without number, action or hash")

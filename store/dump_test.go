@@ -101,6 +101,12 @@ func fill(t testing.TB, rt *rapid.T, s solera.Store) {
 			)
 		})
 	}
+	for range rapid.IntRange(0, 2).Draw(rt, "documents") {
+		change(func(tx solera.Tx) error {
+			_, err := tx.SetDocument(solera.Document{Kind: rapid.SampledFrom([]string{"user", "view"}).Draw(rt, "kind"), ID: rapid.StringMatching(`[a-zé漢"/ ]{1,9}`).Draw(rt, "id"), Body: fields()})
+			return err
+		})
+	}
 	if len(made) > 0 && rapid.Bool().Draw(rt, "delete") {
 		change(func(tx solera.Tx) error {
 			v, err := tx.Version(rapid.SampledFrom(made).Draw(rt, "deleted version"))
@@ -203,6 +209,10 @@ func answers(t *testing.T, s solera.Store) map[string]any {
 		keep("keys", keys, e)
 		deletions, e := tx.Deletions(false)
 		keep("deletions", deletions, e)
+		for _, kind := range []string{"user", "view"} {
+			documents, e := tx.Documents(kind)
+			keep("documents "+kind, documents, e)
+		}
 		audit, e := tx.Audit(solera.AuditQuery{})
 		keep("audit", audit, e)
 		for _, r := range runs {
