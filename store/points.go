@@ -195,6 +195,10 @@ func (d *DB) viewPoints(ctx context.Context, fn func(*tx) error) error {
 	return err
 }
 
+// manyPoints is a good limit for reading a run to its end: what a block holds is
+// decoded for each page that has a part of it.
+const manyPoints = 1 << 18
+
 var errEnough = errors.New("enough rows")
 
 // since reads points after cursor, in memory for limit and a segment.
