@@ -62,6 +62,9 @@ func (a *app) reproduce(ctx context.Context, ref string, flags reproduceFlags) (
 	}
 	defer w.close()
 	scratch, discard, err := a.openScratch(ctx, flags.keep)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("reproduce %s: %w", ref, solera.ErrStopped)
+	}
 	if err != nil {
 		return err
 	}
