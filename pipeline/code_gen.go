@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "9fa130e7605ce67cd8d362d5cf74405e0b5fa733122e9880ed68f71061132623"
+		return "8a489d9316f7dba65774a15ab693ba57b86d06c52db27d20a8fdb252f95c3481"
 	case "preprocess":
-		return "6c24a4be03de51da35b54d5203005a7561b2fabd4c16e0a007e961be01d9f802"
+		return "18c1e484f88784286a50c7e29852249fe285c3a2180b0dd95901ef9613ca2d41"
 	case "build":
-		return "7da31ede238c40bf607c4ed79d19afda77a89c8f3292c8b82730d33ebed6df06"
+		return "29010aec23d4c6356d1c5a5ad5ee81765ff9cd037190c8ce892020d4cbf79dc6"
 	case "train":
-		return "087e60351dab9592fde0299abd6f0e85df0bf3607e5f27fc03c4c4faf4e62c97"
+		return "a9a14e0b79e42b13248ce0665be65bce41332122ac4c8c5f7ab4411a8eed1d18"
 	}
 	return ""
 }
