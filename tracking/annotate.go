@@ -23,7 +23,7 @@ const (
 // it as it is then.
 func (t *Tracker) annotate(ctx context.Context, what, ref string, change func(solera.Tx, *solera.Version) error) (solera.Version, error) {
 	var v solera.Version
-	err := t.Store.Update(ctx, func(tx solera.Tx) (err error) {
+	err := t.update(ctx, func(tx solera.Tx) (err error) {
 		if v, err = t.resolve(tx, ref); err != nil {
 			return err
 		}
@@ -215,6 +215,9 @@ func (t *Tracker) Restore(ctx context.Context, ref string) (solera.Version, erro
 		}
 		// In the transaction: gc deletes in transactions too, and looks in them
 		// whether somebody needs what it deletes.
+		if err := notPlanned(tx, v.Files); err != nil {
+			return err
+		}
 		for _, e := range v.Files {
 			if e.Ref != "" {
 				continue

@@ -104,7 +104,7 @@ func (r *Run) Commit(ctx context.Context, draft Draft) (v solera.Version, isNew 
 	v.Created = solera.MicrosOf(r.tracker.now())
 	staged := v
 	r.surroundings()
-	err = r.tracker.Store.Update(ctx, func(tx solera.Tx) (err error) {
+	err = r.tracker.update(ctx, func(tx solera.Tx) (err error) {
 		if err := r.settle(tx); err != nil {
 			return err
 		}

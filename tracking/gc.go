@@ -13,22 +13,25 @@ import (
 
 // How contents are deleted while others write
 //
-// A content is deleted in three steps, each of which the store acknowledges:
+// A content is deleted in two steps, each of which the store acknowledges:
 //
 //	plan    Update: look for leases; of the batch, what nobody needs is written
 //	        into the journal as planned.
-//	delete  Update: look for leases; look again who needs it; Blobs.Delete; the
-//	        journal's line becomes done, or withdrawn if it is needed now.
-//	(crash) the next gc, or fsck --repair, takes up every line that is open.
+//	delete  Update: look for leases; look again which plans are open and who
+//	        needs the contents; Blobs.Delete; the journal's line becomes done,
+//	        or withdrawn if the content is needed now.
+//
+// After a kill in between, the next gc, or fsck --repair, takes up every line
+// that is open.
 //
 // A commit has two steps: it puts its files, and then names them in an Update.
 // Updates come one after the other, in all processes, so these are all the ways
 // in which the two can meet over one content:
 //
 //	put · commit · plan           the plan sees it needed. No deletion.
-//	put · plan · commit · delete  the delete sees it needed. Withdrawn.
-//	plan · put · commit · delete  the same: Put found the content there.
 //	plan · delete · put · commit  Put stores it anew.
+//	put · plan · commit · delete  the commit sees the plan and withdraws it first.
+//	plan · put · commit · delete  the same: Put found the content there.
 //	plan · put · delete · commit  Put found it there, and now it is gone: the one
 //	put · plan · delete · commit  way to lose something.
 //
@@ -37,9 +40,20 @@ import (
 // content there. It alone is not enough: a commit may take longer than an hour,
 // and gc may have read the time of the last Put just before a new one. So the
 // commit itself asks: see presence. If a line of the journal was written after
-// its first Put, or is open, it looks for its contents inside its Update, where
-// no delete can come in between, and puts again what is gone. In the same way
-// fare a stage that is answered from the store and a file of a run.
+// its first Put it looks for its contents inside its Update, where no delete
+// can come in between, and refuses to name what is gone. In the same way fare a
+// stage that is answered from the store, a file of a run, and a deletion that
+// is taken back.
+//
+// A plan that is open is withdrawn in an Update of its own, before the Update
+// that names the content, and not in the same. The reason is a kill in the
+// middle of a commit of SQLite: what was being committed may be on disk and not
+// yet be visible. If nobody writes before the last process closes the database,
+// it comes to light when the log is read again. A delete step that came in
+// between would have seen nobody who needs the content, removed it, and been
+// killed too before it wrote. With the withdrawal acknowledged before, every
+// delete step sees it; and a new plan is a write, which does away with what was
+// not visible to it.
 //
 // Blobs.Delete stands inside an Update although an Update may be tried again:
 // deleting twice is deleting once, and each try looks first who needs it.
@@ -289,7 +303,7 @@ func (g *collector) carryOut(planned []solera.Deletion, freed func(solera.Deleti
 	for len(planned) > 0 {
 		batch := planned[:min(deleteBatch, len(planned))]
 		planned = planned[len(batch):]
-		var used map[solera.Digest]bool
+		var used map[solera.Digest]bool // or no longer planned
 		err := g.store.Update(g.ctx, func(tx solera.Tx) (err error) {
 			if err := leased(tx); err != nil {
 				return err
@@ -301,10 +315,27 @@ func (g *collector) carryOut(planned []solera.Deletion, freed func(solera.Deleti
 			if used, err = tx.InUse(digestsOf(batch)); err != nil {
 				return err
 			}
+			open, err := tx.Deletions(true)
+			if err != nil {
+				return err
+			}
+			planned := make(map[solera.Deletion]bool, len(open))
+			for _, d := range open {
+				planned[d] = true
+			}
+			withdrawn := make(map[solera.Digest]bool)
+			for _, d := range batch {
+				if !planned[d] {
+					withdrawn[d.Digest], used[d.Digest] = true, true
+				}
+			}
 			if err := g.remove(batch, used); err != nil {
 				return err
 			}
 			for _, d := range batch {
+				if withdrawn[d.Digest] {
+					continue
+				}
 				d.Done = max(now, d.Planned+1)
 				if used[d.Digest] {
 					d.Done = d.Planned
@@ -324,17 +355,29 @@ func (g *collector) carryOut(planned []solera.Deletion, freed func(solera.Deleti
 				continue
 			}
 			g.report.Withdrawn++
-			_, err := g.blobs.Stat(g.ctx, d.Digest)
-			if errors.Is(err, solera.ErrNotFound) {
-				g.report.Problems = append(g.report.Problems, solera.Problem{
-					Ref: d.Digest.String(), Problem: Missing, Detail: "its deletion had begun, and something needs it again; solera verify tells what",
-				})
-			} else if err != nil {
+			if err := g.lost(d); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// lost reports a content that is needed and gone.
+func (g *collector) lost(d solera.Deletion) error {
+	_, err := g.blobs.Stat(g.ctx, d.Digest)
+	if !errors.Is(err, solera.ErrNotFound) {
+		return err
+	}
+	return g.store.View(g.ctx, func(tx solera.Tx) error {
+		used, err := tx.InUse([]solera.Digest{d.Digest})
+		if err == nil && used[d.Digest] {
+			g.report.Problems = append(g.report.Problems, solera.Problem{
+				Ref: d.Digest.String(), Problem: Missing, Detail: "its deletion had begun, and something needs it again; solera verify tells what",
+			})
+		}
+		return err
+	})
 }
 
 func digestsOf(list []solera.Deletion) []solera.Digest {
@@ -637,53 +680,4 @@ func (g *collector) sweep() error {
 		return fmt.Errorf("remove leftovers: %w", err)
 	}
 	return nil
-}
-
-// A presence remembers a moment before contents were put, so that whoever then
-// names them can find out whether one was deleted since.
-type presence struct{ since int64 } // last entry of the audit log
-
-// presenceNow is called before the first Put of a commit.
-func presenceNow(ctx context.Context, s solera.Store) (presence, error) {
-	var p presence
-	err := s.View(ctx, func(tx solera.Tx) error {
-		p = presence{}
-		log, err := tx.Audit(solera.AuditQuery{Newest: true, Limit: 1})
-		if err == nil && len(log) > 0 {
-			p.since = log[0].N
-		}
-		return err
-	})
-	return p, err
-}
-
-// gone returns those of the files whose content is not in the blobs any more.
-// It is called in the Update that names them: deletions are Updates too, so the
-// answer holds until it commits. It costs two queries while nobody deletes;
-// only after a deletion does it look for the contents themselves.
-func (p presence) gone(ctx context.Context, tx solera.Tx, blobs solera.Blobs, files []solera.Entry) ([]solera.Entry, error) {
-	open, err := tx.Deletions(true)
-	if err != nil {
-		return nil, err
-	}
-	if len(open) == 0 {
-		log, err := tx.Audit(solera.AuditQuery{After: p.since, Action: "deletion.", Limit: 1})
-		if err != nil || len(log) == 0 {
-			return nil, err
-		}
-	}
-	var gone []solera.Entry
-	for _, e := range files {
-		if e.Ref != "" {
-			continue
-		}
-		_, err := blobs.Stat(ctx, e.Digest)
-		switch {
-		case errors.Is(err, solera.ErrNotFound):
-			gone = append(gone, e)
-		case err != nil:
-			return nil, err
-		}
-	}
-	return gone, nil
 }

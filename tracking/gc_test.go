@@ -506,14 +506,64 @@ func TestCommitAndDeletionMeet(t *testing.T) {
 			t.Errorf("fsck after the kill: %+v, %v", found, err)
 		}
 		r := start(t, tr, "train")
-		commit(t, r, "a", content)
-		found, err = tracking.Fsck(ctx, tr.Store, m, tracking.FsckOptions{Repair: true})
-		if err != nil || !found.OK || found.Withdrawn != 1 || !there(m) {
-			t.Errorf("repair: %+v, %v", found, err)
+		v, _ := commit(t, r, "a", content)
+		found, err = tracking.Fsck(ctx, tr.Store, m, tracking.FsckOptions{})
+		if err != nil || !found.OK || found.Unfinished != 0 || !there(m) {
+			t.Errorf("fsck after the commit: %+v, %v", found, err)
 		}
-		if found, err = tracking.Fsck(ctx, tr.Store, m, tracking.FsckOptions{}); err != nil || found.Unfinished != 0 {
-			t.Errorf("fsck after the repair: %+v, %v", found, err)
+		withdrawn, named := entry(t, tr, "deletion.withdraw", d.String()), entry(t, tr, "version.create", v.ID().String())
+		if withdrawn == 0 || withdrawn > named {
+			t.Errorf("the plan was withdrawn by entry %d, the content named by entry %d", withdrawn, named)
 		}
+	})
+	t.Run("put, plan, the commit withdraws and is killed, delete: it stays", func(t *testing.T) {
+		tr, m := garbage(t)
+		r := start(t, tr, "train")
+		done := run(t, tr, m, "before update", 2, func() {
+			// The commit that we cannot see, as a kill can leave it: only its
+			// withdrawal counts.
+			other := *tr
+			updates := 0
+			other.Store = &steps{tr.Store, func(what string) error {
+				if what == "before update" {
+					if updates++; updates == 3 {
+						return errKilled
+					}
+				}
+				return nil
+			}}
+			r2, err := other.Start(ctx, tracking.RunSpec{Stage: "train"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			updates = 0
+			if _, _, err := r2.Commit(ctx, draft("a", content)); !errors.Is(err, errKilled) {
+				t.Errorf("commit: %v", err)
+			}
+			other.Store.(*steps).step = func(string) error { return nil }
+			finish(t, r2)
+		})
+		if done.Blobs != 0 || done.Withdrawn != 1 || !there(m) {
+			t.Errorf("%+v", done)
+		}
+		finish(t, r)
+	})
+	t.Run("a deletion that is taken back withdraws the plan too", func(t *testing.T) {
+		tr, m := garbage(t)
+		r := start(t, tr, "train")
+		v, _ := commit(t, r, "a", content)
+		finish(t, r)
+		m.now = m.now.Add(2 * time.Hour)
+		remove(t, tr, v.Name())
+		done := run(t, tr, m, "before update", 2, func() {
+			if _, err := tr.Restore(ctx, v.Name()); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if done.Blobs != 0 || done.Withdrawn != 1 || !there(m) {
+			t.Errorf("%+v", done)
+		}
+		wantSound(t, tr)
 	})
 	t.Run("a plan whose content is needed and gone is a problem", func(t *testing.T) {
 		tr, m := garbage(t)
@@ -533,6 +583,22 @@ func TestCommitAndDeletionMeet(t *testing.T) {
 			t.Errorf("%+v", r2)
 		}
 	})
+}
+
+// entry returns the number of the newest entry about an action, 0 if there is none.
+func entry(t testing.TB, tr *tracking.Tracker, action, subject string) (n int64) {
+	t.Helper()
+	err := tr.Store.View(ctx, func(tx solera.Tx) error {
+		log, err := tx.Audit(solera.AuditQuery{Action: action, Subject: subject, Newest: true, Limit: 1})
+		if err == nil && len(log) == 1 {
+			n = log[0].N
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 var errKilled = errors.New("killed")
@@ -747,8 +813,26 @@ func TestGCNeverDeletesWhatIsReachable(t *testing.T) {
 			"slow commit": func(*rapid.T) { put(func() { wait(); collect(); wait() }) },
 			"gc":          func(*rapid.T) { collect() },
 			"wait":        func(*rapid.T) { wait() },
-			"delete":      func(*rapid.T) { edit(func(v *solera.Version, now solera.Micros) { v.Deleted = now }) },
-			"expire":      func(*rapid.T) { edit(func(v *solera.Version, now solera.Micros) { v.Expires = now - 1 }) },
+			"take back": func(*rapid.T) {
+				var gone []solera.Version
+				err := tr.Store.View(ctx, func(tx solera.Tx) (err error) {
+					gone, err = tx.Versions(solera.VersionQuery{Project: "wine", Deleted: true})
+					return err
+				})
+				if err != nil {
+					rt.Fatal(err)
+				}
+				gone = slices.DeleteFunc(gone, func(v solera.Version) bool { return v.Deleted == 0 })
+				if len(gone) == 0 {
+					return
+				}
+				v := rapid.SampledFrom(gone).Draw(rt, "version")
+				if _, err := tr.Restore(ctx, v.Name()); err != nil && !errors.Is(err, solera.ErrNotFound) {
+					rt.Fatal(err)
+				}
+			},
+			"delete": func(*rapid.T) { edit(func(v *solera.Version, now solera.Micros) { v.Deleted = now }) },
+			"expire": func(*rapid.T) { edit(func(v *solera.Version, now solera.Micros) { v.Expires = now - 1 }) },
 			"keep": func(*rapid.T) {
 				edit(func(v *solera.Version, now solera.Micros) { v.Tags = []string{tracking.KeepTag} })
 			},

@@ -188,8 +188,17 @@ func (t *Tracker) lookAround(ctx context.Context) found {
 	return f
 }
 
-// keep writes it into the record of a run. What the record has already stays.
-func (f found) keep(tx solera.Tx, id solera.RunID) error {
+// keep writes it into the record of a run. What the record has already stays. A
+// file that gc deleted after p is left out and named under "missing".
+func (f found) keep(ctx context.Context, tx solera.Tx, id solera.RunID, p presence, blobs solera.Blobs) error {
+	gone, err := p.gone(ctx, tx, blobs, f.files)
+	if err != nil {
+		return err
+	}
+	for _, e := range gone {
+		f.files = slices.DeleteFunc(slices.Clone(f.files), func(file solera.Entry) bool { return file == e })
+		f.fields = merged(f.fields, solera.Fields{"missing": e.Path + ": gc deleted it meanwhile"})
+	}
 	run, err := tx.Run(id)
 	if err != nil {
 		return err
@@ -220,7 +229,7 @@ func (r *Run) settle(tx solera.Tx) error {
 	if r.env == nil || r.settled {
 		return nil
 	}
-	return r.env.keep(tx, r.run.ID)
+	return r.env.keep(r.ctx, tx, r.run.ID, r.presence, r.tracker.Blobs)
 }
 
 // merged returns the fields of both; b wins.

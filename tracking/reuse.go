@@ -160,7 +160,7 @@ func (t *Tracker) Reuse(ctx context.Context, spec RunSpec, inputs ...solera.Vers
 			return err
 		}
 		if t.Environment != nil {
-			if err := around.keep(tx, run.ID); err != nil {
+			if err := around.keep(ctx, tx, run.ID, before, t.Blobs); err != nil {
 				return err
 			}
 		}

@@ -166,7 +166,7 @@ func (r *Run) Finish(ctx context.Context, cause error, summary solera.Fields) er
 		state, why = solera.Failed, lost.Error()
 	}
 	var run solera.Run
-	err := r.tracker.Store.Update(ctx, func(tx solera.Tx) (err error) {
+	err := r.tracker.update(ctx, func(tx solera.Tx) (err error) {
 		if err := r.settle(tx); err != nil {
 			return err
 		}

@@ -117,7 +117,7 @@ func (t *Tracker) create(ctx context.Context, spec RunSpec, also func(solera.Tx,
 		}
 		var run solera.Run
 		taken := false
-		err = t.Store.Update(ctx, func(tx solera.Tx) error {
+		err = t.update(ctx, func(tx solera.Tx) error {
 			run, taken = drawn, false
 			var err error
 			if run.Heartbeat, err = tx.Now(); err != nil {
