@@ -100,10 +100,7 @@ func (t *Tracker) pull(ctx context.Context, v solera.Version, dir string, o Pull
 		return Pulled{}, err
 	}
 	defer root.Close()
-	p := &puller{tracker: t, root: root, options: o, paths: make(map[string]bool, len(v.Files))}
-	for _, f := range v.Files {
-		p.paths[f.Path] = true
-	}
+	p := &puller{tracker: t, root: root, options: o, parts: partNames(v.Files)}
 	for _, f := range files {
 		p.total += f.Size
 	}
@@ -129,7 +126,7 @@ func matching(files []solera.Entry, pattern string) ([]solera.Entry, error) {
 	if pattern != "" && len(chosen) == 0 {
 		return nil, fmt.Errorf("file pattern %q: %w: no file of this version is called so", pattern, solera.ErrNotFound)
 	}
-	slices.SortFunc(chosen, func(a, b solera.Entry) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(chosen, byPath)
 	return chosen, nil
 }
 
@@ -138,7 +135,7 @@ type puller struct {
 	tracker *Tracker
 	root    *os.Root
 	options PullOptions
-	paths   map[string]bool // all of the version
+	parts   map[string]string // by path
 	total   int64
 	done    atomic.Int64
 }
@@ -363,17 +360,31 @@ func (s stoppable) Read(b []byte) (int, error) {
 	return s.r.Read(b)
 }
 
-// partOf is the name under which a file grows: none of the version's own.
-func (p *puller) partOf(name string) string {
-	part := name + ".part"
-	if base := path.Base(part); len(base) > 255 {
-		part = path.Join(path.Dir(name), solera.DigestOf([]byte(name)).Short()+".part")
+// partNames gives every file the name under which it grows: NAME.part, unless
+// that is a name of the version itself, or another's part, or too long.
+func partNames(files []solera.Entry) map[string]string {
+	taken := make(map[string]bool, 2*len(files))
+	for _, f := range files {
+		taken[f.Path] = true
+		for i, c := range f.Path {
+			if c == '/' {
+				taken[f.Path[:i]] = true
+			}
+		}
 	}
-	for p.paths[part] {
-		part += ".part"
+	names := make(map[string]string, len(files))
+	for _, f := range slices.SortedFunc(slices.Values(files), byPath) { // the same names each time
+		part := f.Path + ".part"
+		for n := 0; taken[part] || len(path.Base(part)) > 255; n++ {
+			part = path.Join(path.Dir(f.Path), fmt.Sprintf("%s-%d.part", solera.DigestOf([]byte(f.Path)).Short(), n))
+		}
+		taken[part] = true
+		names[f.Path] = part
 	}
-	return part
+	return names
 }
+
+func byPath(a, b solera.Entry) int { return strings.Compare(a.Path, b.Path) }
 
 // fetch writes one file.
 func (p *puller) fetch(ctx context.Context, e solera.Entry) error {
@@ -381,7 +392,7 @@ func (p *puller) fetch(ctx context.Context, e solera.Entry) error {
 	if err != nil {
 		return err
 	}
-	part, err := p.place(p.partOf(e.Path))
+	part, err := p.place(p.parts[e.Path])
 	if err != nil {
 		return err
 	}
