@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -288,6 +289,11 @@ func sqliteExplain(err error) error {
 	switch primary {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%w: the database file is damaged; restore a backup (%w)", solera.ErrCorrupt, err)
+	case sqlite3.SQLITE_ERROR:
+		// Our statements name what the schema has, so the schema is another.
+		if text := err.Error(); strings.Contains(text, "no such ") || strings.Contains(text, "has no column named") {
+			return fmt.Errorf("%w: the schema of the database is not that of a store, its file is damaged; restore a backup (%w)", solera.ErrCorrupt, err)
+		}
 	case sqlite3.SQLITE_FULL:
 		return fmt.Errorf("the disk is full; nothing of this step was stored: %w", err)
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
