@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/solera-ml/solera/host"
 	"github.com/solera-ml/solera/tracking"
@@ -10,8 +11,17 @@ import (
 
 // watch has the runs of a tracker record what they run on: the machine, the
 // command line, the source tree around the working folder, and the load. It is
-// found out once, when the first run starts, beside its work.
-func (a *app) watch(ctx context.Context, t *tracking.Tracker) {
+// found out once, when the first run starts, beside its work. SOLERA_SILENCE
+// changes how long a run must be silent to be taken for dead.
+func (a *app) watch(ctx context.Context, t *tracking.Tracker) error {
+	if s := a.env("SOLERA_SILENCE"); s != "" {
+		d, err := time.ParseDuration(s)
+		if err != nil || d < 100*time.Millisecond {
+			return usage("SOLERA_SILENCE=%s: want a time such as 60s, of 100ms or more", s)
+		}
+		// Who sets it for all processes gets enough signs of life from each.
+		t.Silence, t.BeatEvery = d, min(5*time.Second, d/8)
+	}
 	ctx = context.WithoutCancel(ctx)
 	dir := firstOf(a.dir, ".")
 	look := sync.OnceValue(func() tracking.Environment {
@@ -27,4 +37,5 @@ func (a *app) watch(ctx context.Context, t *tracking.Tracker) {
 	})
 	t.Environment = func(context.Context) tracking.Environment { return look() }
 	t.Sampler = host.NewSampler
+	return nil
 }

@@ -66,7 +66,9 @@ func (a *app) open(ctx context.Context, project string, create bool) (*workspace
 		checkpoints: checkpoints, close: db.Close,
 	}
 	w.External = openExternal
-	a.watch(ctx, w.Tracker)
+	if err := a.watch(ctx, w.Tracker); err != nil {
+		return nil, errors.Join(err, w.close())
+	}
 	if create {
 		if err := a.sign(w.Tracker); err != nil {
 			return nil, errors.Join(err, w.close())
