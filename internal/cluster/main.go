@@ -77,6 +77,7 @@ func run(ctx context.Context, gateway string, command []string) (err error) {
 	if len(command) > 0 {
 		return execute(ctx, disturbed, command...)
 	}
+	var failed []error
 	for _, step := range []struct {
 		name string
 		run  func() error
@@ -89,14 +90,18 @@ func run(ctx context.Context, gateway string, command []string) (err error) {
 		}},
 		{"the wine example", func() error { return c.wine(ctx, env) }},
 	} {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		start := time.Now()
 		fmt.Printf("\n%s\n", step.name)
 		if err := step.run(); err != nil {
-			return fmt.Errorf("%s: %w", step.name, err)
+			failed = append(failed, fmt.Errorf("%s: %w", step.name, err)) // the others may say why
+			continue
 		}
 		fmt.Printf("ok: %s, %.1f s\n", step.name, time.Since(start).Seconds())
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // execute runs a command to its end. A Ctrl-C reaches it from the terminal too.
