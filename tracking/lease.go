@@ -1,6 +1,7 @@
 package tracking
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -118,7 +119,7 @@ func leased(tx solera.Tx) error {
 		t, err := time.Parse(time.RFC3339Nano, until)
 		if e.Action != "backup.end" && err == nil && t.After(now.Time()) {
 			return fmt.Errorf("%w, by %s: try again when it has ended, or after %s if it was killed",
-				errLeased, e.Actor, t.UTC().Format(time.DateTime))
+				errLeased, cmp.Or(e.Actor, "somebody"), t.UTC().Format(time.DateTime))
 		}
 	}
 	return nil
