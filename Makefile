@@ -1,8 +1,8 @@
 # Solera: everything a contributor types. `make` alone shows this list.
 #
-# Needs Go, git and make. `make check` also needs a C compiler (the race
-# detector) and fetches its two linters once; `make test-reproducible` uses
-# qemu-aarch64-static when it is installed.
+# Needs Go, git and make; the dashboard needs Node 20 and npm. `make check` also
+# needs a C compiler (the race detector) and fetches its two linters once;
+# `make test-reproducible` uses qemu-aarch64-static when it is installed.
 
 SHELL        := /bin/bash
 .DEFAULT_GOAL := help
@@ -29,16 +29,40 @@ help: ## Show this list.
 run: build ## Build Solera and run the wine project (PROJECT=examples/iris for another).
 	bin/solera -C $(PROJECT) run
 
+# The dashboard needs Node 20 and npm. Where they are missing, or with WEB=no,
+# everything else is built without it, and the server says so.
+NODE = command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'
+
 .PHONY: build
-build: ## Build bin/solera, one static binary.
+build: ## Build bin/solera, one static binary, with the dashboard where Node is installed.
+	@if [ "$(WEB)" = no ] || ! { $(NODE); }; then echo "no dashboard in this binary: it needs Node 20 and npm"; \
+		else $(MAKE) --no-print-directory web; fi
 	$(GO_BUILD) -o bin/solera ./cmd/solera
+
+WEB_SOURCES = $(shell find web/src web/public web/index.html web/package.json web/tsconfig.json web/vite.config.ts -type f ! -name '*.test.*')
+
+.PHONY: web
+web: web/dist/index.html.gz ## Build the dashboard alone.
+
+web/dist/index.html.gz: $(WEB_SOURCES) web/node_modules/.package-lock.json
+	cd web && npm run --silent build
+	@touch $@
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	cd web && npm ci
+	@touch $@
+
+.PHONY: web-check
+web-check: ## Check the types of the dashboard and run its tests.
+	@if ! { $(NODE); }; then echo "the dashboard is not checked: it needs Node 20 and npm"; \
+		else $(MAKE) --no-print-directory web/node_modules/.package-lock.json && cd web && npm run --silent check && npm run --silent test; fi
 
 .PHONY: test
 test: ## Run the tests. Needs nothing but Go.
 	CGO_ENABLED=0 go test ./...
 
 .PHONY: check
-check: lint fused race ## Format, vet, staticcheck, architecture, hidden fused arithmetic, race detector.
+check: lint web-check fused race ## Format, vet, staticcheck, architecture, dashboard, hidden fused arithmetic, race detector.
 
 .PHONY: lint
 lint: $(GOFUMPT) $(STATICCHECK) ## Only the static part of check.
@@ -76,6 +100,13 @@ generate: ## Write the generated files again: schema, table of keys, kernels, co
 test-reproducible: ## Train wine on every kernel set and core count; the digests must agree.
 	go run ./internal/reproducible $(if $(UPDATE),-update)
 
+# Where SOLERA_TEST_POSTGRES and SOLERA_TEST_S3 name servers, on these. To
+# repeat a failure, give it the SOLERA_CRASH_SEED that it printed.
+.PHONY: test-crash
+test-crash: ## Kill writers, gc and backups at 200 random moments (SOLERA_CRASH_ROUNDS).
+	SOLERA_CRASH_ROUNDS=$${SOLERA_CRASH_ROUNDS:-200} CGO_ENABLED=0 go test -count=1 -v -timeout 15m \
+		-run 'TestKilled|NeverDeletesWhatIsReachable|FullDisk' ./store ./blob ./tracking
+
 .PHONY: test-cluster
 test-cluster: $(VERSITYGW) ## Run suites and stories on real PostgreSQL (of the system) and S3.
 	go run ./internal/cluster -versitygw $(VERSITYGW)
@@ -87,6 +118,7 @@ examples: build ## Run every project in examples/ and check the outcome.
 .PHONY: clean
 clean: ## Remove what was built and the stores of the examples.
 	rm -rf bin dist $(TOOLS) examples/*/.solera
+	find web/dist -mindepth 1 ! -name .keep -delete
 
 $(GOFUMPT):
 	@mkdir -p $(TOOLS)

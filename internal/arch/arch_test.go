@@ -60,7 +60,8 @@ var house = []struct {
 	{"blob/blobtest", memory, ". blob"},
 	{"host", memory, "."},
 
-	{"cmd/solera", rim, ". blob dataset eval explain fit host model nn numeric pipeline provenance split store table tensor tracking transform"},
+	{"web", rim, ""},
+	{"cmd/solera", rim, ". blob dataset eval explain fit host model nn numeric pipeline provenance split store table tensor tracking transform web"},
 }
 
 type half string

@@ -17,7 +17,7 @@ func TestDocuments(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if e.IsDir() && name != root && strings.HasPrefix(e.Name(), ".") {
+		if e.IsDir() && name != root && (strings.HasPrefix(e.Name(), ".") || e.Name() == "node_modules") {
 			return fs.SkipDir
 		}
 		if e.IsDir() || filepath.Ext(name) != ".md" {
