@@ -387,7 +387,7 @@ func runsFollowTheModel(t *testing.T, s *store.DB) {
 				t.Fatal(err)
 			}
 		}
-		for range 8 {
+		for range 4 {
 			q := solera.RunQuery{
 				Project: rapid.SampledFrom([]string{"", "p"}).Draw(t, "of project"), Stage: rapid.SampledFrom([]string{"", "", "train"}).Draw(t, "of stage"),
 				Experiment: rapid.SampledFrom([]string{"", "", "exp001"}).Draw(t, "of experiment"), Group: rapid.SampledFrom([]string{"", "", "folds"}).Draw(t, "of group"),
