@@ -175,13 +175,13 @@ func (a *app) printVersions(versions []solera.Version, one bool) error {
 
 // remarks are what is said of a version, short.
 func remarks(v solera.Version) string {
-	list := slices.Clone(v.Tags)
+	var list []string
 	if v.Deleted != 0 {
 		list = append(list, "deleted "+v.Deleted.Time().Format(time.DateOnly))
 	} else if v.Expires != 0 {
 		list = append(list, "expires "+v.Expires.Time().Format(time.DateOnly))
 	}
-	return strings.Join(list, ", ")
+	return strings.Join(append(list, v.Tags...), ", ")
 }
 
 // columns gathers a table by columns.
