@@ -145,8 +145,10 @@ func searchRuns(ctx context.Context, rounds, n, keys int) error {
 		{"page 501 by summary.val.accuracy", "", "summary.val.accuracy", 100, n / 2, false},
 		{"first page by a text of each run", "", "params.name of nobody else", 100, 0, false},
 		{"where accuracy > 0.9999", "summary.val.accuracy > 0.9999", "", 100, 0, false},
-		{`where optimizer = "adam" and accuracy > 0.9 or tags in ("best")`,
-			`params.optimizer = "adam" and summary.val.accuracy > 0.9 or tags in ("best")`, "", 100, 0, false},
+		{
+			`where optimizer = "adam" and accuracy > 0.9 or tags in ("best")`,
+			`params.optimizer = "adam" and summary.val.accuracy > 0.9 or tags in ("best")`, "", 100, 0, false,
+		},
 		{"the same by summary.val.loss", `params.optimizer = "adam" and summary.val.accuracy > 0.9 or tags in ("best")`, "summary.val.loss", 100, 0, false},
 		{`where name like "%99%" and not state = "failed"`, `name like "%99%" and not state = "failed"`, "", 100, 0, false},
 		{"where the text of one run", "`params.name of nobody else` = \"trial 77\"", "", 100, 0, false},

@@ -330,9 +330,7 @@ func someExpr(t *rapid.T, depth int) solera.Expr {
 		values = rapid.IntRange(1, 4).Draw(t, "values")
 	}
 	pool := []any{0.5, 1.0, -3.0, 10.0, 3.0, math.Inf(1), true, false, "-3d", "1983-09-10", "1997-05-19T00:00:00Z", "best", "train exp001", "folds", "finished", "failed"}
-	for _, s := range someTexts {
-		pool = append(pool, s)
-	}
+	pool = append(pool, someTexts...)
 	for range values {
 		e.Values = append(e.Values, rapid.SampledFrom(pool).Filter(func(v any) bool {
 			op := e.Op

@@ -85,10 +85,19 @@ const (
 // printDetail shows one run to people.
 func (a *app) printDetail(ctx context.Context, w *workspace, d tracking.RunDetail) error {
 	about := [][]string{
-		{"run", string(d.ID)}, {"name", cell(d.Name, 76)}, {"project", d.Project}, {"state", stateOf(d.Run)},
-		{"reused", string(d.ReuseOf)}, {"error", cell(d.Error, 400)}, {"group", cell(d.Group, 76)},
-		{"started (UTC)", startedAt(d.Run)}, {"time", took(d.Run)},
-		{"tags", cell(strings.Join(d.Tags, " "), 400)}, {"notes", cell(d.Notes, 400)}, {"host", cell(d.Host, 76)}, {"solera", cell(d.Run.Solera, 76)},
+		{"run", string(d.ID)},
+		{"name", cell(d.Name, 76)},
+		{"project", d.Project},
+		{"state", stateOf(d.Run)},
+		{"reused", string(d.ReuseOf)},
+		{"error", cell(d.Error, 400)},
+		{"group", cell(d.Group, 76)},
+		{"started (UTC)", startedAt(d.Run)},
+		{"time", took(d.Run)},
+		{"tags", cell(strings.Join(d.Tags, " "), 400)},
+		{"notes", cell(d.Notes, 400)},
+		{"host", cell(d.Host, 76)},
+		{"solera", cell(d.Run.Solera, 76)},
 	}
 	for _, v := range d.Used {
 		about = append(about, []string{"used", v.Name() + "  " + v.Digest.Short()})

@@ -64,9 +64,17 @@ func TestHostileRunsCannotMoveTheTerminal(t *testing.T) {
 	folder := hostileStore(t)
 	at := []string{"-C", folder, "--store", folder, "--project", "p"}
 	for _, args := range [][]string{
-		{"runs"}, {"runs", "r1"}, {"runs", "--columns", "name,notes,tags"}, {"runs", "r1", "--console"}, {"runs", "r1", "--follow"},
-		{"compare", "r1", "r2"}, {"compare", "r1", "r2", "--all"},
-		{"runs", "\x1b[31m"}, {"runs", "--where", "name = \x1b"}, {"runs", "--sort", "\x1b[31m"}, {"runs", "r1", "--metric", "\x1b[31m"},
+		{"runs"},
+		{"runs", "r1"},
+		{"runs", "--columns", "name,notes,tags"},
+		{"runs", "r1", "--console"},
+		{"runs", "r1", "--follow"},
+		{"compare", "r1", "r2"},
+		{"compare", "r1", "r2", "--all"},
+		{"runs", "\x1b[31m"},
+		{"runs", "--where", "name = \x1b"},
+		{"runs", "--sort", "\x1b[31m"},
+		{"runs", "r1", "--metric", "\x1b[31m"},
 	} {
 		_, stdout, stderr := runMain(t, append(args, at...)...)
 		for _, out := range []string{stdout, stderr} {
