@@ -90,6 +90,11 @@ func openWeb(ctx context.Context, transport http.RoundTripper, ref string, offse
 	}
 	if err != nil {
 		cancel()
+		// Its own text names where a redirect led, with what may be a key.
+		var failed *url.Error
+		if errors.As(err, &failed) {
+			err = fmt.Errorf("%s: %w", ref, failed.Err)
+		}
 		return nil, err
 	}
 	body := &webBody{answer.Body, cancel}
