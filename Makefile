@@ -100,12 +100,15 @@ generate: ## Write the generated files again: schema, table of keys, kernels, co
 test-reproducible: ## Train wine on every kernel set and core count; the digests must agree.
 	go run ./internal/reproducible $(if $(UPDATE),-update)
 
-# Where SOLERA_TEST_POSTGRES and SOLERA_TEST_S3 name servers, on these. To
-# repeat a failure, give it the SOLERA_CRASH_SEED that it printed.
+# To repeat a failure, give it the SOLERA_CRASH_SEED that it printed.
 .PHONY: test-crash
-test-crash: ## Kill writers, gc and backups at 200 random moments (SOLERA_CRASH_ROUNDS).
-	SOLERA_CRASH_ROUNDS=$${SOLERA_CRASH_ROUNDS:-200} CGO_ENABLED=0 go test -count=1 -v -timeout 15m \
-		-run 'TestKilled|NeverDeletesWhatIsReachable|FullDisk' ./store ./blob ./tracking
+test-crash: export SOLERA_CRASH_ROUNDS ?= 200
+test-crash: export CGO_ENABLED = 0
+test-crash: $(VERSITYGW) ## Kill writers, gc and backups at 200 random moments (SOLERA_CRASH_ROUNDS).
+	go test -count=1 -v -timeout 15m -run 'TestKilled|NeverDeletesWhatIsReachable|FullDisk' ./store ./blob ./tracking
+	@if command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then \
+		go run ./internal/cluster -versitygw $(abspath $(VERSITYGW)) go test -count=1 -v -timeout 15m -run TestKilledProcesses ./tracking; \
+	else echo "no PostgreSQL here: killed on SQLite only"; fi
 
 .PHONY: test-cluster
 test-cluster: $(VERSITYGW) ## Run suites and stories on real PostgreSQL (of the system) and S3.

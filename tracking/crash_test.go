@@ -140,12 +140,17 @@ type acknowledged struct {
 	total    int                  // of points in earlier rounds
 	backups  []string
 	gcs      int
+	working  chan struct{} // closed when the processes of the round have begun
 	failures []string
 }
 
 func (a *acknowledged) line(s string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.working != nil {
+		close(a.working)
+		a.working = nil
+	}
 	word, rest, _ := strings.Cut(s, " ")
 	n, _ := strconv.Atoi(rest)
 	switch word {
@@ -218,14 +223,24 @@ func TestKilledProcessesLoseNothingAcknowledged(t *testing.T) {
 	seen, backups := 0, 0
 	for round := range rounds {
 		var kills []func()
+		working := make(chan struct{})
+		a.working = working
 		for _, role := range []string{"committer", "committer", "keeper"} {
 			kills = append(kills, a.start(t, dir, role))
 		}
-		time.Sleep(time.Duration(random.IntN(350)) * time.Millisecond)
+		if round%4 > 0 { // every fourth time also while they start
+			select {
+			case <-working:
+			case <-time.After(20 * time.Second):
+				t.Error("the processes do nothing")
+			}
+		}
+		time.Sleep(time.Duration(random.IntN(300)) * time.Millisecond)
 		random.Shuffle(len(kills), func(i, j int) { kills[i], kills[j] = kills[j], kills[i] })
 		for _, kill := range kills {
 			kill()
 		}
+		a.working = nil
 		seen = a.check(t, dir, seen, random)
 		for ; backups < len(a.backups); backups++ {
 			checkArchive(t, a.backups[backups], round%10 == 0)
