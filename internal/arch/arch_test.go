@@ -53,6 +53,8 @@ var house = []struct {
 
 	{"provenance", rules, "."},
 	{"tracking", rules, ". provenance"},
+	{"auth", rules, "."},
+	{"live", rules, "."},
 	{"pipeline", rules, ". dataset eval explain fit model nn numeric split table tensor tracking transform"},
 
 	{"store", memory, "."},
@@ -89,6 +91,7 @@ var outside = map[string]string{
 	"github.com/shirou/gopsutil/v4":                     "host",
 	"github.com/spf13/cobra":                            "cmd/solera",
 	"github.com/vbauerster/mpb/v8":                      "cmd/solera",
+	"golang.org/x/crypto":                               "auth",
 	"golang.org/x/sys":                                  "tensor blob store cmd/solera",
 	"golang.org/x/term":                                 "cmd/solera",
 	"google.golang.org/protobuf":                        "provenance",
