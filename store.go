@@ -170,6 +170,9 @@ type Points interface {
 	// no point is ever skipped or seen twice.
 	Since(ctx context.Context, run RunID, cursor int64, limit int) (points []Point, next int64, err error)
 
+	// Last returns the number of a run's last point; 0 if it has none.
+	Last(ctx context.Context, run RunID) (int64, error)
+
 	// Series returns the points of one metric by step; points of one step in
 	// the order of their appending. A metric nobody recorded has none. See
 	// SeriesQuery for ranges and thinning.

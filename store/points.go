@@ -181,6 +181,21 @@ func (d *DB) Since(ctx context.Context, run solera.RunID, cursor int64, limit in
 	return points, next, nil
 }
 
+// Last is of solera.Points.
+func (d *DB) Last(ctx context.Context, run solera.RunID) (last int64, err error) {
+	err = d.viewPoints(ctx, func(t *tx) error {
+		h, err := t.headOf(run)
+		if last = 0; h != nil {
+			last = h.n
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("run %s: read the number of the last point: %w", run, err)
+	}
+	return last, nil
+}
+
 // viewPoints is a view that knows the names of metrics.
 func (d *DB) viewPoints(ctx context.Context, fn func(*tx) error) error {
 	var fresh *names
