@@ -165,7 +165,8 @@ var emptyStore = sync.OnceValues(func() ([]byte, error) {
 func inMemory(t interface {
 	Fatal(...any)
 	Cleanup(func())
-}) (*tracking.Tracker, *memory) {
+},
+) (*tracking.Tracker, *memory) {
 	parent := "" // the disk's syncs are not what is tested here
 	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
 		parent = "/dev/shm"
@@ -663,7 +664,8 @@ func TestKilledGCIsFinishedByTheNext(t *testing.T) {
 func needWhatIsThere(t interface {
 	Errorf(string, ...any)
 	Fatal(...any)
-}, tr *tracking.Tracker, m *memory, exactly bool) {
+}, tr *tracking.Tracker, m *memory, exactly bool,
+) {
 	needed := make(map[solera.Digest]bool)
 	err := tr.Store.View(ctx, func(tx solera.Tx) error {
 		versions, err := tx.Versions(solera.VersionQuery{Files: true})
