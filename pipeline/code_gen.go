@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "8a489d9316f7dba65774a15ab693ba57b86d06c52db27d20a8fdb252f95c3481"
+		return "1d7e451c76ef18dbf5c88f73f99ad276897e55fb7d265d57aa280559e5e98e04"
 	case "preprocess":
-		return "18c1e484f88784286a50c7e29852249fe285c3a2180b0dd95901ef9613ca2d41"
+		return "ed37a140ac8cfd0f26ba3ef741e6f39a4fd6dfb212680b5c371bac8a705a9708"
 	case "build":
-		return "29010aec23d4c6356d1c5a5ad5ee81765ff9cd037190c8ce892020d4cbf79dc6"
+		return "a030abe2f47bbd9d67f876bcc8e06e8888e30e91e477fe7683883e1b618153e6"
 	case "train":
-		return "a9a14e0b79e42b13248ce0665be65bce41332122ac4c8c5f7ab4411a8eed1d18"
+		return "3da3481b6c8d935c7d85adbb825937e98993ba954550656ced4bbe03ae3cbd5e"
 	}
 	return ""
 }
