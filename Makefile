@@ -112,7 +112,7 @@ test-crash: $(VERSITYGW) ## Kill writers, gc and backups at 200 random moments (
 
 .PHONY: test-cluster
 test-cluster: $(VERSITYGW) ## Run suites and stories on real PostgreSQL (of the system) and S3.
-	go run ./internal/cluster -versitygw $(VERSITYGW)
+	go run ./internal/cluster -versitygw $(abspath $(VERSITYGW))
 
 .PHONY: examples
 examples: build ## Run every project in examples/ and check the outcome.

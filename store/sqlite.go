@@ -199,14 +199,16 @@ func (d *DB) prepare(ctx context.Context) error {
 // if it never can be.
 func (d *DB) inspect(ctx context.Context) (current bool, err error) {
 	var id, tables int64
-	if err := d.write.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
-		return false, err
-	}
+	// In this order: whoever makes the store writes the identifier before the
+	// first table, so tables without it are those of another program.
 	if err := d.write.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_master").Scan(&tables); err != nil {
 		return false, err
 	}
 	if tables == 0 {
 		return false, nil
+	}
+	if err := d.write.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
+		return false, err
 	}
 	if id != applicationID {
 		return false, fmt.Errorf("%w: it is the database of another program; name another file with --store", solera.ErrInvalid)
