@@ -1,6 +1,13 @@
+import { chart } from "./en/chart";
+import { compare } from "./en/compare";
+import { run } from "./en/run";
+
 // Every text of the dashboard. {name} is filled in; a value with "one" and
 // "other" is chosen by its {n}.
 export const en = {
+  ...chart,
+  ...run,
+  ...compare,
   "app.skip": "Skip to content",
   "app.projects": "Projects",
   "app.runs": "Runs",

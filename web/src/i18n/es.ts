@@ -1,8 +1,14 @@
+import { chart } from "./es/chart";
+import { compare } from "./es/compare";
+import { run } from "./es/run";
 import type { en } from "./en";
 
 type Texts = { [K in keyof typeof en]: (typeof en)[K] extends string ? string : { one: string; other: string } };
 
 export const es: Texts = {
+  ...chart,
+  ...run,
+  ...compare,
   "app.skip": "Ir al contenido",
   "app.projects": "Proyectos",
   "app.runs": "Ejecuciones",

@@ -1,0 +1,3 @@
+// Texts of the page of runs side by side.
+export const compare = {
+};

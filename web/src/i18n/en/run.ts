@@ -1,0 +1,3 @@
+// Texts of the page of one run.
+export const run = {
+};
