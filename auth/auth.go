@@ -123,6 +123,10 @@ func (p Principal) Allows(workspace string, need Role) bool { return p.Role(work
 // Admin reports whether p manages the server itself: users and all workspaces.
 func (p Principal) Admin() bool { return p.admin && p.scope == Full }
 
+// Full reports whether p may do all that its user may: it signed in with the
+// password, or showed a key of full scope.
+func (p Principal) Full() bool { return p.scope == Full }
+
 type principalKey struct{}
 
 // WithPrincipal returns a context of a request by p.

@@ -12,7 +12,7 @@ import (
 )
 
 // RunTopic is rung when points, lines or the record of a run are written.
-func RunTopic(id solera.RunID) string { return "run/" + string(id) }
+func RunTopic(id solera.RunID) string { return string(id) }
 
 // ProjectTopic is rung when a run of a project is created, changed or removed.
 func ProjectTopic(project string) string { return "project/" + project }

@@ -63,7 +63,8 @@ var house = []struct {
 	{"host", memory, "."},
 
 	{"web", rim, ""},
-	{"cmd/solera", rim, ". blob dataset eval explain fit host model nn numeric pipeline provenance split store table tensor tracking transform web"},
+	{"httpd", rim, ". auth live tracking"},
+	{"cmd/solera", rim, ". auth blob dataset eval explain fit host httpd live model nn numeric pipeline provenance split store table tensor tracking transform web"},
 }
 
 type half string
@@ -84,9 +85,11 @@ var outside = map[string]string{
 	"github.com/in-toto/attestation":                    "provenance",
 	"github.com/jackc/pgx/v5":                           "store",
 	"github.com/klauspost/compress":                     "store tracking", // store: tests, to compare
+	"github.com/lmittmann/tint":                         "cmd/solera",
 	"github.com/minio/minio-go/v7":                      "blob",
 	"github.com/parquet-go/parquet-go":                  "table",
 	"github.com/pressly/goose/v3":                       "store",
+	"github.com/prometheus/client_golang":               "httpd",
 	"github.com/secure-systems-lab/go-securesystemslib": "provenance",
 	"github.com/shirou/gopsutil/v4":                     "host",
 	"github.com/spf13/cobra":                            "cmd/solera",
@@ -117,9 +120,11 @@ var banned = map[string]string{
 // Exceptions to banned, each a decision.
 var permitted = map[string]string{
 	"math/rand/v2": "numeric",
-	"os/exec":      "host",         // git alone, and so that nothing of a repository can run: docs/decisions/0018
-	"reflect":      ". pipeline",   // decoding only
-	"unsafe":       "tensor table", // table: text of a number without a copy
+	// host: git alone, and so that nothing of a repository can run: docs/decisions/0018.
+	// cmd/solera: the browser, as the system opens it, with an address of our own making: docs/decisions/0022.
+	"os/exec": "host cmd/solera",
+	"reflect": ". pipeline",   // decoding only
+	"unsafe":  "tensor table", // table: text of a number without a copy
 }
 
 // Words that say nothing of the domain are no package names (docs/glossary.md).

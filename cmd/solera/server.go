@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"github.com/spf13/cobra"
+
+	"github.com/solera-ml/solera"
+	"github.com/solera-ml/solera/auth"
+	"github.com/solera-ml/solera/httpd"
+	"github.com/solera-ml/solera/tracking"
+	"github.com/solera-ml/solera/web"
+)
+
+// defaultAddress is where a server listens, and the dashboard of solera ui is
+// if nobody else is there.
+const defaultAddress = "127.0.0.1:7654"
+
+// serverOptions are what the flags of server and ui say.
+type serverOptions struct {
+	listen string
+	hosts  []string
+	auth   bool // sign-in on loopback too
+	drain  time.Duration
+	create bool                        // make the store if there is none
+	ready  func(url string, open bool) // called when the server answers
+}
+
+func (a *app) serverCommand() *cobra.Command {
+	o := serverOptions{create: true}
+	c := &cobra.Command{
+		Use:   "server",
+		Short: "Serve the dashboard and the API of a store, to you or to a team",
+		Long: `Serve the dashboard and the API of a store. On 127.0.0.1, where only this machine
+can reach it, nobody signs in. On any other address everybody does: the first
+start makes the user admin and shows its key, once. solera user adds others.
+
+Browsers must ask for the server by an address in digits, by localhost, by this
+machine's name, or by a name that --host gives. docs/server.md tells the rest.`,
+		Example: "  solera server\n  solera server --listen :7654 --host runs.example.org",
+		Args:    noArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.listen, "listen", defaultAddress, "listen on `ADDR`, as HOST:PORT; port 0 takes a free one")
+	f.StringArrayVar(&o.hosts, "host", nil, "a `NAME` by which browsers may ask for this server; may be given more than once")
+	f.BoolVar(&o.auth, "auth", false, "sign-in on 127.0.0.1 too, as for a machine that many use")
+	f.DurationVar(&o.drain, "drain", 0, "after SIGTERM, answer for `TIME` longer while /readyz says that it ends")
+	return c
+}
+
+// onlyHere tells whether an address can be reached from this machine alone.
+func onlyHere(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// serve runs a server until ctx ends.
+func (a *app) serve(ctx context.Context, o serverOptions) error {
+	host, port, err := net.SplitHostPort(o.listen)
+	if err != nil {
+		return usage("--listen %s: want HOST:PORT, such as %s", o.listen, defaultAddress)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return usage("--listen %s: the port %q is no number from 0 to 65535", o.listen, port)
+	} else {
+		port = strconv.FormatUint(n, 10)
+	}
+	for _, name := range o.hosts {
+		if strings.ContainsAny(name, "/: \t") || name == "" {
+			return usage("--host %q: want the name alone, such as runs.example.org", name)
+		}
+	}
+	if o.drain < 0 {
+		return usage("--drain %v: want a time such as 5s", o.drain)
+	}
+	open := onlyHere(host) && !o.auth
+	records, err := a.storeHome()
+	if err != nil {
+		return err
+	}
+	w, err := a.openToServe(ctx, records, o.create)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	// Before the first key is made and shown: an address that cannot be had is
+	// no start.
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		hint := "name another with --listen"
+		if errors.Is(err, syscall.EADDRINUSE) {
+			hint = "something listens there already; name another port with --listen, or 0 for a free one"
+		}
+		return &solera.InputError{Op: "listen on " + o.listen, Msg: "cannot", Hint: hint, Err: err}
+	}
+	defer l.Close()
+	accounts := auth.New(w.Store, auth.Options{})
+	key := ""
+	if !open {
+		if key, err = accounts.First(ctx); err != nil {
+			return fmt.Errorf("a server that others can reach needs a user who may sign in: %w", err)
+		}
+	}
+	log := a.serverLog()
+	options := httpd.Options{
+		Accounts:   accounts,
+		Workspaces: map[string]*tracking.Tracker{"default": w.Tracker},
+		Open:       open,
+		Actor:      solera.ActorOf(ctx),
+		Hosts:      append(o.hosts, host),
+		Version:    version,
+		Log:        log,
+		Limits:     httpd.Limits{Drain: o.drain},
+	}
+	if files, ok := web.Files(); ok {
+		options.Dashboard = files
+	}
+	s, err := httpd.New(options)
+	if err != nil {
+		return err
+	}
+	url := "http://" + a.reachable(host, o.hosts, l.Addr())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, l) }()
+	go a.reap(ctx, w.Tracker, log)
+	if err := a.tellServer(url, key, open, records); err != nil {
+		return err
+	}
+	if o.ready != nil {
+		o.ready(url, open)
+	}
+	err = <-done
+	if err == nil {
+		log.Info("stopped")
+	}
+	return err
+}
+
+// openToServe opens a store, all its projects. A server commits nothing of its
+// own, so it signs nothing.
+func (a *app) openToServe(ctx context.Context, records home, create bool) (*workspace, error) {
+	bytes, err := a.blobHome(records)
+	if err != nil {
+		return nil, err
+	}
+	db, checkpoints, err := a.openRecords(ctx, records, create)
+	if err != nil {
+		return nil, err
+	}
+	blobs, err := a.openBlobs(ctx, bytes, create)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	host, _ := os.Hostname() // only for the record of a run
+	t := &tracking.Tracker{Store: db, Blobs: blobs, Solera: version, Host: host, External: openExternal}
+	return &workspace{Tracker: t, checkpoints: checkpoints, close: db.Close}, nil
+}
+
+// reachable returns the address by which a browser of this machine, or with
+// --host of another, finds the server.
+func (a *app) reachable(host string, hosts []string, at net.Addr) string {
+	_, port, _ := net.SplitHostPort(at.String())
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err == nil && !ip.IsUnspecified(), err != nil && host != "":
+		return net.JoinHostPort(host, port)
+	case len(hosts) > 0:
+		return net.JoinHostPort(hosts[0], port)
+	}
+	return net.JoinHostPort("127.0.0.1", port)
+}
+
+// tellServer says where the server is.
+func (a *app) tellServer(url, key string, open bool, records home) error {
+	if a.json {
+		line := struct {
+			URL      string  `json:"url"`
+			AdminKey *string `json:"admin_key"`
+		}{URL: url}
+		if key != "" {
+			line.AdminKey = &key
+		}
+		b, err := json.Marshal(line)
+		if err != nil {
+			return err
+		}
+		return a.printf("%s\n", b)
+	}
+	where := records.folder
+	if records.url != "" {
+		where = printableURL(records.url)
+	}
+	who := "Nobody signs in: only this machine can reach it."
+	switch {
+	case key != "":
+		who = "The key of the user admin, which is kept nowhere and shown this once:\n\n  " + key + "\n"
+	case !open:
+		who = "Everybody signs in: " + a.self() + " user lists who may."
+	}
+	return a.printf("Solera serves %s at %s\n%s\nCtrl-C stops it.\n", where, url, who)
+}
+
+// serverLog is where a server says what it does: in colours to a terminal, else
+// as lines of JSON.
+func (a *app) serverLog() *slog.Logger {
+	level := slog.LevelInfo
+	switch {
+	case a.quiet:
+		level = slog.LevelWarn
+	case a.verbose:
+		level = slog.LevelDebug
+	}
+	if a.isTerminal(a.stderr) && !a.json && a.env("CI") == "" {
+		return slog.New(tint.NewHandler(a.stderr, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !a.colour(a.stderr)}))
+	}
+	return slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+}
+
+// reap finds runs whose process died, so that a dashboard that is looked at all
+// day shows them.
+func (a *app) reap(ctx context.Context, t *tracking.Tracker, log *slog.Logger) {
+	for {
+		list, err := t.Reap(ctx)
+		if err != nil && ctx.Err() == nil {
+			log.Debug("look for dead runs", "error", err)
+		}
+		for _, r := range list {
+			log.Info("a run has died without a word", "run", string(r.ID))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(30 * time.Second):
+		}
+	}
+}
