@@ -61,3 +61,18 @@ export function shown(v: unknown, language: string): string {
       return v === null ? "" : JSON.stringify(v);
   }
 }
+
+/** How long ago a moment was, in words: just now, 3 minutes ago, or the date when it is long past. */
+export function ago(time: string, now: number, t: (key: "time.now" | "time.minutes" | "time.hours" | "time.days", values?: { n: number }) => string): string {
+  const seconds = Math.max(0, (now - Date.parse(time)) / 1000);
+  if (seconds < 60) return t("time.now");
+  if (seconds < 3600) return t("time.minutes", { n: Math.floor(seconds / 60) });
+  if (seconds < 86400) return t("time.hours", { n: Math.floor(seconds / 3600) });
+  return t("time.days", { n: Math.floor(seconds / 86400) });
+}
+
+/** A number of the API, in which JSON's lacks are null and texts. */
+export function real(x: number | null | string | undefined): number {
+  if (typeof x === "number") return x;
+  return x === "Infinity" ? Infinity : x === "-Infinity" ? -Infinity : NaN;
+}

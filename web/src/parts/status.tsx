@@ -2,9 +2,10 @@ import { Badge, Button, Center, Group, Loader, Stack, Text, Title } from "@manti
 import { IconAlertTriangle, IconPlugConnectedX } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 import { ApiError } from "../api/client";
+import type { RunState } from "../api/contract";
 import { useT, type Key } from "../i18n";
 
-export type RunState = "pending" | "running" | "finished" | "failed" | "killed" | "crashed";
+export type { RunState };
 
 const colours: Record<RunState, string> = {
   pending: "gray",
@@ -27,8 +28,9 @@ export function StateBadge({ state }: { state: RunState }) {
 
 /** What a page shows while its data is on the way. */
 export function Loading({ label }: { label?: string }) {
+  const t = useT();
   return (
-    <Center mih={160} role="status" aria-label={label ?? "…"}>
+    <Center mih={160} role="status" aria-label={label ?? t("load.loading")}>
       <Loader type="dots" />
     </Center>
   );

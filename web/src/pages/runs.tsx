@@ -1,0 +1,8 @@
+import { useT } from "../i18n";
+import { PageHead, usePageTitle } from "../parts/page";
+
+export function Runs() {
+  const t = useT();
+  usePageTitle(t("app.runs"));
+  return <PageHead title={t("app.runs")} />;
+}
