@@ -103,6 +103,8 @@ func (r *Run) Commit(ctx context.Context, draft Draft) (v solera.Version, isNew 
 	v.Project, v.Run = r.run.Project, r.run.ID
 	v.Created = solera.MicrosOf(r.tracker.now())
 	staged := v
+	r.settling.Lock()
+	defer r.settling.Unlock()
 	r.surroundings()
 	err = r.tracker.update(ctx, func(tx solera.Tx) (err error) {
 		if err := r.settle(tx); err != nil {

@@ -58,7 +58,9 @@ func (r *Run) live(ctx context.Context) {
 			}
 			last = now
 			_ = r.Flush(ctx) // points and lines wait on, and the run's own goroutine will hear of it
+			r.settleEarly(ctx)
 		case <-look.C:
+			r.settleEarly(ctx)
 			if r.tracker.Sampler == nil {
 				continue
 			}
@@ -215,7 +217,8 @@ func (f found) keep(ctx context.Context, tx solera.Tx, id solera.RunID, p presen
 	return nil
 }
 
-// surroundings waits until it is known what the run runs on.
+// surroundings waits until it is known what the run runs on. The caller holds
+// settling.
 func (r *Run) surroundings() {
 	if r.around != nil && r.env == nil {
 		f := <-r.around
@@ -224,12 +227,35 @@ func (r *Run) surroundings() {
 }
 
 // settle writes that into the record, once, in the transaction that first
-// needs it: the statement about a version names the source tree.
+// needs it: the statement about a version names the source tree. The caller
+// holds settling.
 func (r *Run) settle(tx solera.Tx) error {
 	if r.env == nil || r.settled {
 		return nil
 	}
 	return r.env.keep(r.ctx, tx, r.run.ID, r.presence, r.tracker.Blobs)
+}
+
+// settleEarly does so for a run that has lasted a while, if it is known by now
+// and nobody is about to: of a run that dies, or that is looked at while it goes
+// on, it matters most what was started.
+func (r *Run) settleEarly(ctx context.Context) {
+	if r.around == nil || !r.settling.TryLock() {
+		return
+	}
+	defer r.settling.Unlock()
+	if r.env == nil {
+		select {
+		case f := <-r.around:
+			r.env = &f
+		default:
+			return
+		}
+	}
+	// What fails here is written by Commit or Finish, or at the next beat.
+	if !r.settled && r.tracker.Store.Update(ctx, r.settle) == nil {
+		r.settled = true
+	}
 }
 
 // merged returns the fields of both; b wins.

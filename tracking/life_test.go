@@ -44,6 +44,9 @@ func runOf(t *testing.T, tr *tracking.Tracker, id solera.RunID) solera.Run {
 // killed.
 func sleeper(tr *tracking.Tracker, fail func(error)) {
 	tr.BeatEvery = 20 * time.Millisecond
+	tr.Environment = func(context.Context) tracking.Environment {
+		return tracking.Environment{Fields: solera.Fields{"go": "go1.26"}, Files: map[string][]byte{"diff.patch": []byte("a")}}
+	}
 	r, err := tr.Start(ctx, tracking.RunSpec{Stage: "train"})
 	fail(err)
 	fail(r.Record(1, map[string]float64{"loss": 0.5}))
@@ -84,6 +87,17 @@ func TestRunOfAKilledProcessCrashes(t *testing.T) {
 		lines, err := tr.Console(ctx, id, 0, 0)
 		return err == nil && len(lines) == 1 && runOf(t, tr, id).Heartbeat > started.Heartbeat
 	})
+	// So is what it runs on, as nobody will be there to do it at its end.
+	eventually(t, "its environment", func() bool { return len(runOf(t, tr, id).Environment) > 0 })
+	if err := tr.Store.View(ctx, func(tx solera.Tx) error {
+		files, err := tx.RunFiles(id)
+		if err == nil && (len(files) != 1 || files[0].Path != "diff.patch") {
+			t.Errorf("files %v", files)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
 	if crashed, err := tr.Reap(ctx); err != nil || len(crashed) != 0 {
 		t.Errorf("while it lives: %v, %v", crashed, err)
 	}

@@ -26,9 +26,10 @@ type Run struct {
 	end   context.CancelFunc // of live
 	lived chan struct{}      // closed when live has ended
 
-	around  <-chan found // gives one; nil = none is looked for
-	env     *found       // what around gave
-	settled bool         // env is in the record
+	around   <-chan found // gives one; nil = none is looked for
+	settling sync.Mutex   // guards the next two
+	env      *found       // what around gave
+	settled  bool         // env is in the record
 
 	flushing sync.Mutex     // held while writing, so that points keep their order
 	mu       sync.Mutex     // guards the rest
@@ -159,6 +160,8 @@ func (r *Run) Finish(ctx context.Context, cause error, summary solera.Fields) er
 		r.Print(Err, cause.Error())
 	}
 	lost := r.Flush(ctx)
+	r.settling.Lock()
+	defer r.settling.Unlock()
 	r.surroundings()
 	state, why := outcome(cause)
 	if cause == nil && lost != nil {
