@@ -91,8 +91,10 @@ bench: ## Time the engine, beside PyTorch where python3-torch is installed, and 
 	go run ./bench -only points
 
 .PHONY: generate
-generate: ## Write the generated files again: schema, table of keys, kernels, code digests.
+generate: ## Write the generated files again: schema, table of keys, API and its types, kernels, code digests.
 	UPDATE=1 go test -count=1 -run TestPublishedSchemaIsCurrent ./pipeline
+	UPDATE=1 go test -count=1 -run TestDescriptionIsCurrent ./httpd/api
+	@if $(NODE); then $(MAKE) --no-print-directory web/node_modules/.package-lock.json && cd web && npm run --silent types; fi
 	go generate ./...
 	go generate ./pipeline # again: its digests cover what the others wrote
 

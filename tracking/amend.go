@@ -89,3 +89,49 @@ func (t *Tracker) DetailOf(ctx context.Context, id solera.RunID) (RunDetail, err
 	}
 	return t.Detail(ctx, string(id))
 }
+
+// A VersionAmendment is what is to be said about a version from now on; nil
+// leaves it.
+type VersionAmendment struct {
+	Tags        *[]string // all of them, in place of those that there are
+	Description *string
+	Expires     *solera.Micros // 0 = never
+}
+
+// Amend changes what is said about the version that ref names, all or nothing.
+func (t *Tracker) Amend(ctx context.Context, ref string, a VersionAmendment) error {
+	var tags []string
+	if a.Tags != nil {
+		for _, tag := range *a.Tags {
+			if err := checkTag(tag); err != nil {
+				return err
+			}
+		}
+		tags = slices.Compact(slices.Sorted(slices.Values(*a.Tags)))
+		if len(tags) > maxTags {
+			return fmt.Errorf("tags of %s: %w: %d, at most %d are allowed", ref, solera.ErrInvalid, len(tags), maxTags)
+		}
+	}
+	if text := a.Description; text != nil && (len(*text) > maxDescription || !utf8.ValidString(*text) || strings.ContainsRune(*text, 0)) {
+		return fmt.Errorf("describe %s: %w: a description is text of at most 64 KiB", ref, solera.ErrInvalid)
+	}
+	if a.Expires != nil && *a.Expires < 0 {
+		return fmt.Errorf("expire %s: %w: a moment before 1970", ref, solera.ErrInvalid)
+	}
+	_, err := t.annotate(ctx, "change", ref, func(_ solera.Tx, v *solera.Version) error {
+		if a.Expires != nil {
+			if v.Deleted != 0 {
+				return errDeleted(*v)
+			}
+			v.Expires = *a.Expires
+		}
+		if a.Tags != nil {
+			v.Tags = tags
+		}
+		if a.Description != nil {
+			v.Description = *a.Description
+		}
+		return nil
+	})
+	return err
+}

@@ -63,7 +63,8 @@ var house = []struct {
 	{"host", memory, "."},
 
 	{"web", rim, ""},
-	{"httpd", rim, ". auth live tracking"},
+	{"httpd/api", rim, ". auth eval live pipeline provenance table tracking"},
+	{"httpd", rim, ". auth httpd/api live tracking"},
 	{"cmd/solera", rim, ". auth blob dataset eval explain fit host httpd live model nn numeric pipeline provenance split store table tensor tracking transform web"},
 }
 
@@ -81,6 +82,7 @@ const (
 // that one package hides can be replaced in one package.
 var outside = map[string]string{
 	"charm.land/lipgloss/v2":                            "cmd/solera",
+	"github.com/danielgtaylor/huma/v2":                  "httpd/api",
 	"github.com/goccy/go-yaml":                          "pipeline cmd/solera",
 	"github.com/in-toto/attestation":                    "provenance",
 	"github.com/jackc/pgx/v5":                           "store",
@@ -123,8 +125,8 @@ var permitted = map[string]string{
 	// host: git alone, and so that nothing of a repository can run: docs/decisions/0018.
 	// cmd/solera: the browser, as the system opens it, with an address of our own making: docs/decisions/0022.
 	"os/exec": "host cmd/solera",
-	"reflect": ". pipeline",   // decoding only
-	"unsafe":  "tensor table", // table: text of a number without a copy
+	"reflect": ". pipeline httpd/api", // decoding, and naming types to what describes them
+	"unsafe":  "tensor table",         // table: text of a number without a copy
 }
 
 // Words that say nothing of the domain are no package names (docs/glossary.md).
