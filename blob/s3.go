@@ -238,7 +238,11 @@ func integrity(sum [sha256.Size]byte) (hexadecimal string, o minio.PutObjectOpti
 
 func (s *S3) putWhole(ctx context.Context, key string, sp *spool) error {
 	hexadecimal, o := integrity(sp.digest)
-	info, err := s.core.PutObject(ctx, s.bucket, key, sp.section(0, sp.size), sp.size, "", hexadecimal, o)
+	var info minio.UploadInfo
+	err := again(ctx, func() (err error) {
+		info, err = s.core.PutObject(ctx, s.bucket, key, once{sp.section(0, sp.size)}, sp.size, "", hexadecimal, o)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -246,6 +250,50 @@ func (s *S3) putWhole(ctx context.Context, key string, sp *spool) error {
 		return fmt.Errorf("%w: the server stored other bytes than it was sent", solera.ErrCorrupt)
 	}
 	return nil
+}
+
+// once hides that a reader can seek, so that the client sends it once and not
+// again: it would rewind the reader while the connection that it has given up
+// still reads from it. The next try gets a reader of its own, from again.
+type once struct{ r io.Reader }
+
+func (o once) Read(p []byte) (int, error) { return o.r.Read(p) }
+
+// The tries of an upload, and the pauses between them: about nine seconds in
+// all, as long as the client itself tries everything else.
+const (
+	tries     = 10
+	pause     = 50 * time.Millisecond
+	longPause = 2 * time.Second
+)
+
+// again calls send until the server takes what is sent, or refuses it.
+func again(ctx context.Context, send func() error) error {
+	for try := 1; ; try++ {
+		err := send()
+		if err == nil || try == tries || ctx.Err() != nil || !passing(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(min(pause<<(try-1), longPause)):
+		}
+	}
+}
+
+// passing reports whether a later try may go well: the connection failed, or
+// the server is busy or broken.
+func passing(err error) bool {
+	var answer minio.ErrorResponse
+	if !errors.As(err, &answer) || answer.StatusCode == 0 {
+		return !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+	}
+	switch answer.StatusCode {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return true
+	}
+	return answer.StatusCode >= 500 && answer.StatusCode != http.StatusNotImplemented
 }
 
 // putParts uploads a large content, several parts at a time. The object
@@ -300,11 +348,13 @@ func (s *S3) putPart(ctx context.Context, key, upload string, number int, part *
 	if _, err := io.Copy(h, part); err != nil {
 		return "", fmt.Errorf("read the temporary file: %w", err)
 	}
-	if _, err := part.Seek(0, io.SeekStart); err != nil {
-		return "", err
-	}
-	up, err := s.core.PutObjectPart(ctx, s.bucket, key, upload, number, part, part.Size(),
-		minio.PutObjectPartOptions{Sha256Hex: hex.EncodeToString(h.Sum(nil)), DisableContentSha256: true})
+	o := minio.PutObjectPartOptions{Sha256Hex: hex.EncodeToString(h.Sum(nil)), DisableContentSha256: true}
+	var up minio.ObjectPart
+	err = again(ctx, func() (err error) {
+		fresh := once{io.NewSectionReader(part, 0, part.Size())}
+		up, err = s.core.PutObjectPart(ctx, s.bucket, key, upload, number, fresh, part.Size(), o)
+		return err
+	})
 	return up.ETag, err
 }
 

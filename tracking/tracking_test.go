@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,10 +39,10 @@ func openAt(t testing.TB, dir string) *tracking.Tracker {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	now := time.Date(2026, 11, 22, 19, 53, 12, 0, time.UTC)
+	begin := time.Date(2026, 11, 22, 19, 53, 12, 0, time.UTC)
+	var seconds atomic.Int64 // the goroutines of runs look at the clock too
 	return &tracking.Tracker{Store: s, Blobs: blobs, Project: "wine", Clock: func() time.Time {
-		now = now.Add(time.Second)
-		return now
+		return begin.Add(time.Duration(seconds.Add(1)) * time.Second)
 	}}
 }
 
