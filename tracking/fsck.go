@@ -245,12 +245,12 @@ func (f *fsck) look(ctx context.Context, n need) (*solera.Problem, error) {
 	size, err := f.blobs.Stat(ctx, n.entry.Digest)
 	switch {
 	case errors.Is(err, solera.ErrNotFound):
-		p.Problem, p.Detail = Missing, fmt.Sprintf("the content %v is not in the blobs", n.entry.Digest)
+		p.Problem, p.Detail = Missing, "the blobs do not have "+n.entry.Digest.Short()
 	case err != nil:
 		return nil, err
 	case size != n.entry.Size:
 		p.Problem = Altered
-		p.Detail = fmt.Sprintf("the content %v has %d bytes in the blobs, %d were committed", n.entry.Digest, size, n.entry.Size)
+		p.Detail = fmt.Sprintf("the content %s has %d bytes in the blobs, %d were committed", n.entry.Digest.Short(), size, n.entry.Size)
 	default:
 		return nil, nil
 	}

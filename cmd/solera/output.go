@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"charm.land/lipgloss/v2"
@@ -48,37 +49,40 @@ func (a *app) printJSON(v any) error {
 // printTable writes rows under headers, at most 100 columns wide; longer cells
 // are wrapped.
 func (a *app) printTable(headers []string, rows [][]string) error {
-	head := lipgloss.NewStyle().PaddingRight(2)
+	const gap = 2
+	head := lipgloss.NewStyle().PaddingRight(gap)
 	cell := head
 	if a.colour(a.stdout) {
 		head = head.Bold(true)
 	}
 	clean := make([][]string, len(rows))
-	width := make([]int, len(headers))
+	width, word := make([]int, len(headers)), make([]int, len(headers))
 	for j, h := range headers {
-		width[j] = lipgloss.Width(h)
+		width[j], word[j] = lipgloss.Width(h), longestWord(h)
 	}
 	for i, row := range rows {
 		clean[i] = make([]string, len(row))
 		for j, c := range row {
 			clean[i][j] = printable(c)
 			width[j] = max(width[j], lipgloss.Width(clean[i][j]))
+			word[j] = max(word[j], longestWord(clean[i][j]))
 		}
 	}
-	total := 0
-	for _, w := range width {
-		total += w + 2
-	}
+	tooWide := fitColumns(width, word, maxWidth-gap*len(width))
 	t := table.New().Headers(headers...).Rows(clean...).
 		BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).BorderColumn(false).BorderHeader(true).
 		Border(lipgloss.NormalBorder()).Wrap(true).
-		StyleFunc(func(row, _ int) lipgloss.Style {
+		StyleFunc(func(row, col int) lipgloss.Style {
+			style := cell
 			if row == table.HeaderRow {
-				return head
+				style = head
 			}
-			return cell
+			if tooWide {
+				style = style.Width(width[col] + gap)
+			}
+			return style
 		})
-	if total > maxWidth {
+	if tooWide {
 		t = t.Width(maxWidth)
 	}
 	var b strings.Builder
@@ -88,6 +92,51 @@ func (a *app) printTable(headers []string, rows [][]string) error {
 	}
 	_, err := io.WriteString(a.stdout, b.String())
 	return err
+}
+
+// fitColumns narrows the widest columns, all to the same width, until they have
+// room together, and reports whether it had to. A column stays as wide as its
+// longest word while that is possible: what is broken cannot be copied.
+func fitColumns(width, word []int, room int) bool {
+	sum := func(most int, words bool) (total int) {
+		for j := range width {
+			total += fitted(width[j], word[j], most, words)
+		}
+		return total
+	}
+	widest := slices.Max(width)
+	if sum(widest, false) <= room {
+		return false
+	}
+	words := sum(1, true) <= room
+	most := widest
+	for most > 1 && sum(most, words) > room {
+		most--
+	}
+	for j := range width {
+		width[j] = fitted(width[j], word[j], most, words)
+	}
+	return true
+}
+
+// longestWord returns the width of the longest word of s. What is longer than 36
+// columns, such as a digest, is not a word that a table can spare.
+func longestWord(s string) int {
+	const most = 36
+	longest := 0
+	for w := range strings.FieldsSeq(s) {
+		longest = max(longest, lipgloss.Width(w))
+	}
+	return min(longest, most)
+}
+
+// fitted is the width of a column when most is the most that one has, unless
+// words are to stay whole.
+func fitted(width, word, most int, words bool) int {
+	if words {
+		most = max(most, word)
+	}
+	return min(width, most)
 }
 
 // wrap breaks a text into lines of at most 100 columns. A word that is longer

@@ -227,3 +227,23 @@ func TestProgressIsSafeForSeveralTrainings(t *testing.T) {
 		}
 	}
 }
+
+func TestTablesBreakNoWordThatFits(t *testing.T) {
+	a, out := testApp(nil)
+	row := []string{"wine-classification/trained-wine-model-exp001:v2", "weights.safetensors", "unsigned", "it has no signed statement of where it comes from"}
+	if err := a.printTable([]string{"REF", "FILE", "PROBLEM", "WHAT"}, [][]string{row}); err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{"weights.safetensors  unsigned  it has", "exp001:v2"} {
+		if !strings.Contains(out.String(), word) {
+			t.Errorf("no %q in\n%s", word, out)
+		}
+	}
+	width := []int{60, 5, 60}
+	if !fitColumns(width, []int{60, 5, 60}, 50) || width[1] != 5 || width[0]+width[2] > 45 {
+		t.Errorf("columns of %v", width)
+	}
+	if width := []int{20, 30}; fitColumns(width, []int{20, 30}, 50) {
+		t.Errorf("columns that fit became %v", width)
+	}
+}
