@@ -10,6 +10,7 @@ import (
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/auth"
+	"github.com/solera-ml/solera/httpd/api"
 )
 
 func (s *Server) accountRoutes() {
@@ -25,34 +26,16 @@ func (s *Server) accountRoutes() {
 	s.mux.HandleFunc("DELETE /api/v1/keys/{id}", s.revokeKey)
 }
 
-type (
-	sessionJSON struct {
-		User       *userJSON       `json:"user"` // null: nobody signed in
-		Open       bool            `json:"open"` // no sign-in needed
-		Workspaces []workspaceJSON `json:"workspaces"`
-		Version    string          `json:"version"`
-		Language   string          `json:"language"`
-	}
-	userJSON struct {
-		Name  string `json:"name"`
-		Admin bool   `json:"admin"`
-	}
-	workspaceJSON struct {
-		Name string    `json:"name"`
-		Role auth.Role `json:"role"`
-	}
-)
-
 // session says who is asking, also to those who are nobody yet.
 func (s *Server) session(w http.ResponseWriter, r *http.Request) {
 	p := auth.PrincipalOf(r.Context())
-	out := sessionJSON{Open: p.Open, Workspaces: []workspaceJSON{}, Version: s.o.Version, Language: language(r)}
+	out := api.Session{Open: p.Open, Workspaces: []api.Workspace{}, Version: s.o.Version, Language: language(r)}
 	if p.User != "" {
-		out.User = &userJSON{p.User, p.Admin()}
+		out.User = &api.User{Name: p.User, Admin: p.Admin()}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.stores)) {
 		if role := p.Role(name); role != "" {
-			out.Workspaces = append(out.Workspaces, workspaceJSON{name, role})
+			out.Workspaces = append(out.Workspaces, api.Workspace{Name: name, Role: role})
 		}
 	}
 	if !p.Known() {
@@ -76,11 +59,7 @@ func language(r *http.Request) string {
 // signIn opens a session. Attempts that fail are counted by address, and by
 // name, so that a password cannot be guessed from many addresses either.
 func (s *Server) signIn(w http.ResponseWriter, r *http.Request) {
-	var in struct {
-		Key      string `json:"key"`
-		Name     string `json:"name"`
-		Password string `json:"password"`
-	}
+	var in api.Credentials
 	if err := readJSON(w, r, &in); err != nil {
 		s.fail(w, r, err)
 		return
@@ -201,7 +180,7 @@ func (s *Server) addUser(w http.ResponseWriter, r *http.Request) {
 func (s *Server) known(workspaces []string) error {
 	for _, name := range workspaces {
 		if _, err := s.workspace(name); err != nil {
-			return fmt.Errorf("%w: %w", solera.ErrInvalid, err)
+			return fmt.Errorf("roles: %w: %v", solera.ErrInvalid, err)
 		}
 	}
 	return nil

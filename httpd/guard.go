@@ -87,7 +87,7 @@ func (b *timedBody) Read(p []byte) (int, error) {
 
 // hostName returns the name of a Host header, as names are compared.
 func hostName(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
+	if name, port, err := net.SplitHostPort(host); err == nil && strings.Trim(port, "0123456789") == "" {
 		host = name
 	}
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")

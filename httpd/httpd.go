@@ -19,6 +19,7 @@ import (
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/auth"
+	"github.com/solera-ml/solera/httpd/api"
 	"github.com/solera-ml/solera/live"
 	"github.com/solera-ml/solera/tracking"
 )
@@ -40,31 +41,10 @@ type Options struct {
 	Hosts []string
 	// Dashboard has the built pages, each as NAME.gz; nil = none were built.
 	Dashboard fs.FS
-	// API adds the routes of an API below /api. Whoever asks is signed in then,
-	// and who it is, is in the context: see auth.PrincipalOf.
-	API     func(Mux, Mount)
-	Version string       // of the program
-	Log     *slog.Logger // nil = nowhere
-	Limits  Limits
-	Clock   func() time.Time // nil = time.Now
-}
-
-// A Mount is what an API needs of the server that it is part of.
-type Mount struct {
-	// Workspace returns a workspace, ErrNotFound if there is none of that name.
-	// What is written through it rings Bell.
-	Workspace func(name string) (*tracking.Tracker, error)
-	Bell      *live.Bell
-	Done      <-chan struct{} // closed when the server stops: streams end then
-	Log       *slog.Logger
-	Version   string
-	Streams   int // that may be open at once
-}
-
-// A Mux takes routes as http.ServeMux does.
-type Mux interface {
-	HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request))
-	ServeHTTP(http.ResponseWriter, *http.Request)
+	Version   string       // of the program
+	Log       *slog.Logger // nil = nowhere
+	Limits    Limits
+	Clock     func() time.Time // nil = time.Now
 }
 
 // Limits bound what clients can take. Zero fields have the values in brackets.
@@ -170,11 +150,9 @@ func New(o Options) (*Server, error) {
 	}
 	s.mux = newRoutes()
 	s.ownRoutes()
-	if o.API != nil {
-		o.API(s.mux, Mount{
-			Workspace: s.workspace, Bell: &s.bell, Done: s.done, Log: o.Log, Version: o.Version, Streams: o.Limits.Streams,
-		})
-	}
+	api.Register(s.mux, api.Options{
+		Workspace: s.workspace, Bell: &s.bell, Done: s.done, Log: o.Log, Version: o.Version, Streams: o.Limits.Streams,
+	})
 	s.handler = s.observe(s.guard(s.identify(s.mux)))
 	return s, nil
 }
@@ -209,6 +187,7 @@ func (s *Server) ownRoutes() {
 	s.mux.HandleFunc("GET /readyz", s.readyz)
 	s.mux.HandleFunc("GET /metrics", s.metrics)
 	s.accountRoutes()
+	s.mux.HandleFunc("/api", s.noRoute)
 	s.mux.HandleFunc("/api/", s.noRoute)
 	s.mux.HandleFunc("/", s.page)
 }
