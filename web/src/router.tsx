@@ -14,7 +14,7 @@ import { Shell } from "./shell";
 //            /p/PROJECT/diff?a=NAME:v0&b=NAME:v1     what changed between two versions
 //            /p/PROJECT/lineage/NAME/v0              the graph
 //            /p/PROJECT/audit                        who changed what
-//            /signin
+//            /signin, /account
 // Filters, sorting, columns and chosen runs are in the query, so that a link
 // shows what its sender saw. /w/WORKSPACE before them names a workspace other
 // than "default". A query holds texts only; pages read them with useQueryTexts.
@@ -36,6 +36,11 @@ const signin = createRoute({
   getParentRoute: () => root,
   path: "/signin",
   component: lazyRouteComponent(() => import("./pages/signin"), "SignIn"),
+});
+const account = createRoute({
+  getParentRoute: () => root,
+  path: "/account",
+  component: lazyRouteComponent(() => import("./pages/account"), "Account"),
 });
 const runs = createRoute({
   getParentRoute: () => root,
@@ -84,7 +89,7 @@ const audit = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([projects, signin, runs, run, compare, artifacts, artifact, version, diff, lineage, audit]),
+  routeTree: root.addChildren([projects, signin, account, runs, run, compare, artifacts, artifact, version, diff, lineage, audit]),
   basepath: base || "/",
   defaultPreload: "intent",
   defaultErrorComponent: PageFault,

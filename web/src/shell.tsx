@@ -282,6 +282,9 @@ function AccountMenu() {
             ))}
           </>
         )}
+        <LinkItem to="/account" search={{}} leftSection={<IconUser size={16} />}>
+          {t("app.account")}
+        </LinkItem>
         <Menu.Divider />
         <Menu.Label>{t("app.version", { version: session.version })}</Menu.Label>
         {!session.open && (

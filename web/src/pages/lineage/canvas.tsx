@@ -1,0 +1,206 @@
+import { useComputedColorScheme } from "@mantine/core";
+import { useMediaQuery } from "@mantine/hooks";
+import { IconDots, IconPlayerPlay } from "@tabler/icons-react";
+import dagre from "@dagrejs/dagre";
+import { Background, Controls, Handle, MarkerType, MiniMap, Position, ReactFlow, ReactFlowProvider, useReactFlow, type Edge, type Node as FlowNode, type NodeProps } from "@xyflow/react";
+import "@xyflow/react/dist/style.css";
+import { useEffect, useMemo, type KeyboardEvent } from "react";
+import { useSpeech, type Key, type Translate } from "../../i18n";
+import { TypeIcon } from "../artifacts/parts";
+import type { Fold, Node, Shown } from "./graph";
+import "./canvas.css";
+
+// The graph, drawn. It is a chunk of its own: most visits never need it.
+
+interface Box extends Record<string, unknown> {
+  node?: Node;
+  fold?: Fold;
+  root: boolean;
+  onWay: boolean;
+  faded: boolean;
+  found: boolean;
+  down: boolean;
+}
+type BoxNode = FlowNode<Box, "box">;
+
+const size = (d: { node?: Node; fold?: Fold }) => (d.fold ? { width: 176, height: 44 } : d.node?.kind === "run" ? { width: 176, height: 46 } : { width: 216, height: 58 });
+
+interface Props {
+  shown: Shown;
+  root: string;
+  selected: string;
+  way: ReadonlySet<string>; // highlighted; the rest fades. Empty: nothing is
+  found: ReadonlySet<string>;
+  focus: string; // to be brought into view
+  onSelect: (id: string) => void;
+  onOpen: (fold: string) => void;
+}
+
+export function Canvas(props: Props) {
+  return (
+    <ReactFlowProvider>
+      <Drawing {...props} />
+    </ReactFlowProvider>
+  );
+}
+
+function Drawing({ shown, root, selected, way, found, focus, onSelect, onOpen }: Props) {
+  const { t } = useSpeech();
+  const scheme = useComputedColorScheme("light");
+  const down = useMediaQuery("(max-width: 48em)") ?? false;
+  const flow = useReactFlow();
+  const places = useMemo(() => arrange(shown, down), [shown, down]);
+  const nodes = useMemo<BoxNode[]>(() => {
+    const box = (id: string, data: { node?: Node; fold?: Fold }): BoxNode => {
+      const onWay = way.has(id);
+      return {
+        id,
+        type: "box",
+        position: places.get(id) ?? { x: 0, y: 0 },
+        ...size(data),
+        data: { ...data, root: id === root, onWay, faded: way.size > 0 && !onWay, found: found.has(id), down },
+        selected: id === selected,
+        draggable: false,
+        connectable: false,
+        ariaRole: "button",
+        ariaLabel: label(data, t),
+        domAttributes: {
+          "aria-roledescription": undefined,
+          "aria-pressed": data.fold ? undefined : id === selected,
+        },
+      };
+    };
+    return [...shown.nodes.map((n) => box(n.id, { node: n })), ...shown.folds.map((f) => box(f.id, { fold: f }))];
+  }, [shown, places, root, selected, way, found, down, t]);
+  const edges = useMemo<Edge[]>(
+    () =>
+      shown.edges.map((e) => {
+        const onWay = way.has(e.from) && way.has(e.to);
+        return {
+          id: `${e.from} ${e.to}`,
+          source: e.from,
+          target: e.to,
+          className: onWay ? "on-way" : way.size > 0 ? "faded" : "",
+          focusable: false,
+          selectable: false,
+          // The nodes and the list tell it; lines would only be in the way.
+          domAttributes: { "aria-hidden": true, "aria-roledescription": undefined },
+          markerEnd: { type: MarkerType.ArrowClosed, width: 16, height: 16, color: onWay ? "var(--lineage-way)" : "var(--lineage-edge)" },
+        };
+      }),
+    [shown, way],
+  );
+  // After a new layout, and when somebody looks for a node.
+  useEffect(() => {
+    const timer = setTimeout(() => void flow.fitView(fit(shown, root)), 30);
+    return () => clearTimeout(timer);
+  }, [shown, root, flow, down]);
+  useEffect(() => {
+    if (focus) void flow.fitView({ nodes: [{ id: focus }], maxZoom: 1.1, duration: 200 });
+  }, [focus, flow]);
+  // The boxes are buttons to the keyboard too.
+  const press = (e: KeyboardEvent<HTMLDivElement>) => {
+    const box = e.target instanceof HTMLElement && (e.key === "Enter" || e.key === " ") ? e.target.closest<HTMLElement>(".react-flow__node") : null;
+    const id = box?.dataset.id;
+    if (id === undefined) return;
+    e.preventDefault();
+    if (shown.folds.some((f) => f.id === id)) onOpen(id);
+    else onSelect(id);
+  };
+  return (
+    <ReactFlow
+      onKeyDown={press}
+      className="lineage-canvas"
+      colorMode={scheme}
+      nodes={nodes}
+      edges={edges}
+      nodeTypes={types}
+      onNodeClick={(_, n) => (n.data.fold ? onOpen(n.id) : onSelect(n.id))}
+      onPaneClick={() => onSelect("")}
+      nodesDraggable={false}
+      nodesConnectable={false}
+      edgesFocusable={false}
+      disableKeyboardA11y
+      onlyRenderVisibleElements={shown.nodes.length > 300}
+      fitView
+      fitViewOptions={fit(shown, root)}
+      minZoom={0.05}
+      maxZoom={2}
+      proOptions={{ hideAttribution: true }}
+      aria-label={t("lineage.graph")}
+      ariaLabelConfig={{
+        "controls.ariaLabel": t("lineage.controls"),
+        "controls.zoomIn.ariaLabel": t("lineage.zoomIn"),
+        "controls.zoomOut.ariaLabel": t("lineage.zoomOut"),
+        "controls.fitView.ariaLabel": t("lineage.fit"),
+        "minimap.ariaLabel": t("lineage.map"),
+      }}
+    >
+      <Background gap={24} size={1} />
+      <Controls showInteractive={false} />
+      {shown.nodes.length > 24 && !down && <MiniMap pannable zoomable />}
+    </ReactFlow>
+  );
+}
+
+// A large graph would shrink to dust: begin around the root then.
+function fit(shown: Shown, root: string) {
+  const padding = 0.12;
+  return shown.nodes.length > 60 ? { nodes: [{ id: root }], maxZoom: 0.8, padding } : { maxZoom: 1.1, padding };
+}
+
+function arrange(shown: Shown, down: boolean): Map<string, { x: number; y: number }> {
+  const g = new dagre.graphlib.Graph();
+  g.setGraph({ rankdir: down ? "TB" : "LR", nodesep: down ? 20 : 22, ranksep: down ? 44 : 56, marginx: 8, marginy: 8 });
+  g.setDefaultEdgeLabel(() => ({}));
+  for (const n of shown.nodes) g.setNode(n.id, size({ node: n }));
+  for (const f of shown.folds) g.setNode(f.id, size({ fold: f }));
+  for (const e of shown.edges) g.setEdge(e.from, e.to);
+  dagre.layout(g);
+  const places = new Map<string, { x: number; y: number }>();
+  for (const id of g.nodes()) {
+    const n = g.node(id) as { x: number; y: number; width: number; height: number };
+    places.set(id, { x: n.x - n.width / 2, y: n.y - n.height / 2 });
+  }
+  return places;
+}
+
+function label(d: { node?: Node; fold?: Fold }, t: Translate): string {
+  if (d.fold) return t("lineage.fold.open", { n: d.fold.members.length, what: d.fold.what });
+  const n = d.node!;
+  return n.kind === "run" ? [t("lineage.run"), n.name, n.state ? t(`state.${n.state}` as Key) : ""].join(" ") : [t("lineage.version"), n.name, n.type, n.deleted ? t("art.deleted") : ""].join(" ");
+}
+
+function BoxView({ data: d, selected }: NodeProps<BoxNode>) {
+  const { t } = useSpeech();
+  const sides = d.down ? ([Position.Top, Position.Bottom] as const) : ([Position.Left, Position.Right] as const);
+  const n = d.node;
+  const marks = [d.fold ? "fold" : n?.kind, selected && "selected", d.root && "root", d.onWay && "on-way", d.faded && "faded", d.found && "found", n?.deleted && "deleted"];
+  return (
+    <div className={"lineage-box " + marks.filter(Boolean).join(" ")}>
+      <Handle type="target" position={sides[0]} isConnectable={false} />
+      {d.fold ? (
+        <>
+          <IconDots size={16} aria-hidden />
+          <div className="lineage-text">
+            <b>{t(d.fold.kind === "run" ? "lineage.fold.runs" : "lineage.fold.versions", { n: d.fold.members.length })}</b>
+            <span>{d.fold.what}</span>
+          </div>
+        </>
+      ) : (
+        <>
+          {n?.kind === "run" ? <IconPlayerPlay size={16} aria-hidden stroke={1.6} /> : <TypeIcon type={n?.type ?? ""} size={18} />}
+          <div className="lineage-text">
+            <b>{n?.name}</b>
+            <span>
+              {n?.kind === "run" ? [n.state ? t(`state.${n.state}` as Key) : "", n.id.slice(-6)].filter(Boolean).join(" · ") : [n?.type, n?.deleted ? t("art.deleted") : (n?.digest ?? "").replace(/^sha256:/, "").slice(0, 8)].filter(Boolean).join(" · ")}
+            </span>
+          </div>
+        </>
+      )}
+      <Handle type="source" position={sides[1]} isConnectable={false} />
+    </div>
+  );
+}
+
+const types = { box: BoxView };
