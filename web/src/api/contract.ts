@@ -154,6 +154,13 @@ export interface RunChange {
   tags?: string[];
 }
 
+/** A name under which runs recorded points. */
+export interface Metric {
+  key: string;
+  /** Of the runs asked for, how many recorded it. */
+  runs: number;
+}
+
 export interface SeriesId {
   run: string;
   key: string;

@@ -1,6 +1,6 @@
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { ask, path, ws } from "./client";
-import type { Column, GroupsRequest, Project, RunChange, RunDetail, RunGroup, RunRow, Session } from "./contract";
+import type { Column, GroupsRequest, Metric, Project, RunChange, RunDetail, RunGroup, RunRow, Session } from "./contract";
 import { workspace } from "./place";
 
 // Query keys begin with the kind of thing, so that an event can say what is
@@ -54,6 +54,17 @@ export function useRun(id: string) {
     queryKey: ["run", id],
     queryFn: ({ signal }) => ask<RunDetail>("GET", ws(["runs", id]), undefined, signal),
     enabled: id !== "",
+  });
+}
+
+/** What the runs recorded. */
+export function useMetrics(runs: string[]) {
+  const asked = [...runs].sort();
+  return useQuery({
+    queryKey: ["metrics", asked],
+    queryFn: ({ signal }) => ask<Metric[]>("POST", ws(["metrics"]), { runs: asked }, signal),
+    enabled: asked.length > 0,
+    placeholderData: keepPreviousData,
   });
 }
 

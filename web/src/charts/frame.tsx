@@ -12,7 +12,8 @@ interface Props {
   note?: ReactNode;
   /** What else can be set, beside the title. */
   controls?: ReactNode;
-  twin: Twin;
+  /** What the chart says in numbers; a function where that is much, called when somebody asks. */
+  twin: Twin | (() => Twin);
   /** Draws the chart as SVG; by default the first svg within it is taken. */
   svg?: () => string | undefined;
   /** Draws the chart as pixels; by default the SVG is. */
@@ -28,6 +29,7 @@ export function ChartFrame({ title, note, controls, twin, svg, png, order = 3, c
   const [table, setTable] = useState(false);
   const host = useRef<HTMLDivElement>(null);
   const id = useId();
+  const numbers = () => (typeof twin === "function" ? twin() : twin);
   const drawing = () => {
     if (svg) return svg();
     const found = host.current?.querySelector<SVGSVGElement>("svg[data-chart]");
@@ -73,7 +75,7 @@ export function ChartFrame({ title, note, controls, twin, svg, png, order = 3, c
               <Menu.Item leftSection={<IconFileTypeSvg size={16} />} disabled={table} onClick={asSvg}>
                 SVG
               </Menu.Item>
-              <Menu.Item leftSection={<IconFileTypeCsv size={16} />} onClick={() => saveText(fileName(title, "csv"), "text/csv", csv(twin))}>
+              <Menu.Item leftSection={<IconFileTypeCsv size={16} />} onClick={() => saveText(fileName(title, "csv"), "text/csv", csv(numbers()))}>
                 CSV
               </Menu.Item>
             </Menu.Dropdown>
@@ -85,7 +87,7 @@ export function ChartFrame({ title, note, controls, twin, svg, png, order = 3, c
           {note}
         </Text>
       )}
-      {table ? <TwinTable twin={twin} label={title} /> : <div ref={host}>{children}</div>}
+      {table ? <TwinTable twin={numbers()} label={title} /> : <div ref={host}>{children}</div>}
     </Box>
   );
 }

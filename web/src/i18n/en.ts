@@ -4,6 +4,7 @@ import { audit } from "./en/audit";
 import { chart } from "./en/chart";
 import { compare } from "./en/compare";
 import { lineage } from "./en/lineage";
+import { lines } from "./en/lines";
 import { projects } from "./en/projects";
 import { run } from "./en/run";
 import { runs } from "./en/runs";
@@ -11,6 +12,6 @@ import { signin } from "./en/signin";
 
 // Every text of the dashboard, a file for each area of it. {name} is filled in;
 // a value with "one" and "other" is chosen by its {n}.
-export const en = { ...app, ...projects, ...runs, ...chart, ...run, ...compare, ...artifacts, ...lineage, ...audit, ...signin };
+export const en = { ...app, ...projects, ...runs, ...chart, ...lines, ...run, ...compare, ...artifacts, ...lineage, ...audit, ...signin };
 
 export type Key = keyof typeof en;

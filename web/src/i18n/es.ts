@@ -5,10 +5,11 @@ import { audit } from "./es/audit";
 import { chart } from "./es/chart";
 import { compare } from "./es/compare";
 import { lineage } from "./es/lineage";
+import { lines } from "./es/lines";
 import { projects } from "./es/projects";
 import { run } from "./es/run";
 import { runs } from "./es/runs";
 import { signin } from "./es/signin";
 import type { Same } from "./texts";
 
-export const es: Same<typeof en> = { ...app, ...projects, ...runs, ...chart, ...run, ...compare, ...artifacts, ...lineage, ...audit, ...signin };
+export const es: Same<typeof en> = { ...app, ...projects, ...runs, ...chart, ...lines, ...run, ...compare, ...artifacts, ...lineage, ...audit, ...signin };
