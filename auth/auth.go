@@ -32,8 +32,8 @@ type Role string
 
 const (
 	Viewer Role = "viewer" // sees everything
-	Editor Role = "editor" // and writes runs, versions, aliases, notes
-	Admin  Role = "admin"  // and deletes, and manages who has which role
+	Editor Role = "editor" // and writes runs, versions, aliases and notes, and deletes what can be restored
+	Admin  Role = "admin"  // and sees who did what
 )
 
 func (r Role) rank() int {

@@ -45,7 +45,7 @@ func TestScripts(t *testing.T) {
 			}
 			return onCluster(), nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"json": jsonValue, "exits": exits, "generate": generate, "waitfor": waitFor, "same": same, "tamper": tamper},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"json": jsonValue, "exits": exits, "generate": generate, "waitfor": waitFor, "same": same, "tamper": tamper, "http": request, "revoke": revoke},
 	})
 }
 

@@ -99,8 +99,6 @@ func (a *app) serve(ctx context.Context, o serverOptions) error {
 		return err
 	}
 	defer w.close()
-	// Before the first key is made and shown: an address that cannot be had is
-	// no start.
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, port))
 	if err != nil {
 		hint := "name another with --listen"
@@ -111,12 +109,6 @@ func (a *app) serve(ctx context.Context, o serverOptions) error {
 	}
 	defer l.Close()
 	accounts := auth.New(w.Store, auth.Options{})
-	key := ""
-	if !open {
-		if key, err = accounts.First(ctx); err != nil {
-			return fmt.Errorf("a server that others can reach needs a user who may sign in: %w", err)
-		}
-	}
 	log := a.serverLog()
 	options := httpd.Options{
 		Accounts:   accounts,
@@ -134,6 +126,13 @@ func (a *app) serve(ctx context.Context, o serverOptions) error {
 	s, err := httpd.New(options)
 	if err != nil {
 		return err
+	}
+	// Last: a key that was made must be shown.
+	key := ""
+	if !open {
+		if key, err = accounts.First(ctx); err != nil {
+			return fmt.Errorf("a server that others can reach needs a user who may sign in: %w", err)
+		}
 	}
 	url := "http://" + a.reachable(host, o.hosts, l.Addr())
 	done := make(chan error, 1)
