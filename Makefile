@@ -82,8 +82,8 @@ fused: ## Look for multiply-adds that the arm64 compiler would fuse by itself.
 	SOLERA_ARCH_FUSED=1 go test -count=1 -run Fused ./internal/arch
 
 .PHONY: race
-race: ## Run the tests under the race detector. Needs a C compiler.
-	CGO_ENABLED=1 go test -race -timeout 20m ./...
+race: ## Run the tests under the race detector, the longest ones shortened. Needs a C compiler.
+	CGO_ENABLED=1 go test -race -short -timeout 20m ./...
 
 .PHONY: bench
 bench: ## Time the engine, beside PyTorch where python3-torch is installed, and the store.

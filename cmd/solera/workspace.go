@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/user"
 	"slices"
@@ -53,6 +54,10 @@ func (a *app) open(ctx context.Context, project string, create bool) (*workspace
 		return nil, err
 	}
 	db, checkpoints, err := a.openRecords(ctx, records, create)
+	if err != nil && ctx.Err() != nil {
+		// Whatever the database was at: what it had begun is not there, or whole.
+		return nil, fmt.Errorf("open the store: %w: the same command goes on from here", solera.ErrStopped)
+	}
 	if err != nil {
 		return nil, err
 	}
