@@ -254,6 +254,7 @@ func AuditHash(previous Digest, e AuditEntry) (Digest, error) {
 // not restrict.
 type AuditQuery struct {
 	After   int64 // only entries with a larger N
+	Before  int64 // and a smaller one; 0 = no end
 	Actor   string
 	Action  string // "run." chooses every action that begins so
 	Subject string

@@ -159,6 +159,9 @@ func (t *tx) Audit(q solera.AuditQuery) ([]solera.AuditEntry, error) {
 	if q.After != 0 {
 		f.compare("n", ">", q.After)
 	}
+	if q.Before != 0 {
+		f.compare("n", "<", q.Before)
+	}
 	if q.From != 0 {
 		f.compare("at", ">=", int64(q.From))
 	}

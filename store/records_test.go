@@ -424,6 +424,8 @@ func auditQueries(t *testing.T, s solera.Store) {
 		{solera.AuditQuery{Subject: "s0"}, "1 4"},
 		{solera.AuditQuery{After: 4}, "5 6"},
 		{solera.AuditQuery{Newest: true, Limit: 2}, "6 5"},
+		{solera.AuditQuery{Newest: true, Limit: 2, Before: 5}, "4 3"},
+		{solera.AuditQuery{After: 1, Before: 4}, "2 3"},
 		{solera.AuditQuery{Limit: 2}, "1 2"},
 		{solera.AuditQuery{From: all[0].Time, To: all[5].Time}, "1 2 3 4 5 6"},
 		{solera.AuditQuery{From: all[5].Time + 1}, ""},

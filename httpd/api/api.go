@@ -42,6 +42,9 @@ type service struct {
 	Options
 	huma    huma.API
 	streams chan struct{} // holds one thing per open event stream
+	heavy   chan struct{} // and one per answer that takes much of the machine
+	scored  *cache[solera.Digest, *scored]
+	tables  *cache[string, *tablePreview]
 }
 
 // Register adds the routes of the API to mux. Whoever serves mux limits the
@@ -54,15 +57,36 @@ func Register(mux humago.Mux, o Options) {
 	if o.Streams == 0 {
 		o.Streams = 1000
 	}
-	s := &service{Options: o, streams: make(chan struct{}, o.Streams)}
+	s := newService(o)
+	s.streams = make(chan struct{}, o.Streams)
 	s.huma = humago.New(mux, config(o.Version))
 	s.routes()
 	s.finish(mux)
 }
 
+func newService(o Options) *service {
+	return &service{Options: o, heavy: make(chan struct{}, heavyAtOnce), scored: newCache[solera.Digest, *scored](64), tables: newCache[string, *tablePreview](8)}
+}
+
+// heavyAtOnce is how many answers are made at once that read whole files. Others
+// wait their turn.
+const heavyAtOnce = 2
+
+// heavily calls fn when it is its turn.
+func heavily[T any](ctx context.Context, s *service, fn func() (T, error)) (T, error) {
+	select {
+	case s.heavy <- struct{}{}:
+		defer func() { <-s.heavy }()
+		return fn()
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
 // OpenAPI returns the description of the API as JSON.
 func OpenAPI(version string) ([]byte, error) {
-	s := &service{Options: Options{Version: version}}
+	s := newService(Options{Version: version})
 	s.huma = humago.New(http.NewServeMux(), config(version))
 	s.routes()
 	return s.document()
@@ -73,8 +97,16 @@ func (s *service) routes() {
 	s.projectRoutes()
 	s.runRoutes()
 	s.seriesRoutes()
+	s.metricRoutes()
 	s.artifactRoutes()
 	s.downloadRoutes()
+	s.eventRoutes()
+	s.compareRoutes()
+	s.lineageRoutes()
+	s.provenanceRoutes()
+	s.viewRoutes()
+	s.evaluationRoutes()
+	s.previewRoutes()
 }
 
 // A route is one operation of the API. Those of a workspace say which role they
@@ -86,8 +118,9 @@ type route struct {
 	summary string
 	tag     string
 	role    auth.Role
-	status  int   // of success; 0 = 200, or 204 where there is no body
-	body    int64 // most bytes of the request; 0 = 1 MiB
+	status  int                        // of success; 0 = 200, or 204 where there is no body
+	body    int64                      // most bytes of the request; 0 = 1 MiB
+	media   map[string]*huma.MediaType // of an answer that is no JSON
 }
 
 // InWorkspace is what every operation of a workspace is told. It and its kin are
@@ -127,6 +160,9 @@ func add[I, O any](s *service, r route, fn func(ctx context.Context, t *tracking
 			}
 			next(huma.WithValue(ctx, trackerKey{}, t))
 		}},
+	}
+	if r.media != nil {
+		op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: r.media}}
 	}
 	if r.method != http.MethodGet && r.role != auth.Viewer {
 		op.Errors = append(op.Errors, http.StatusConflict)

@@ -190,7 +190,7 @@ func (h *house) fill() (runs []solera.RunID) {
 		run.Print(tracking.Out, "one\ntwo")
 		if i == 0 {
 			_, _, err = run.Commit(ctx, tracking.Draft{Artifact: "wine-model", Type: "model", Files: map[string]tracking.Source{
-				"model.json": tracking.Bytes([]byte(`{"x": 1}`)), "page.html": tracking.Bytes([]byte("<script>alert(1)</script>")),
+				"report.json": tracking.Bytes([]byte(`{"test":{"n":0}}`)), "model.json": tracking.Bytes([]byte(`{"x": 1}`)), "page.html": tracking.Bytes([]byte("<script>alert(1)</script>")),
 			}})
 			fatal(err)
 		}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -278,9 +279,12 @@ func runDetail(ctx context.Context, t *tracking.Tracker, id solera.RunID) (RunDe
 			kind = solera.Same
 		}
 		d.Made = append(d.Made, versionName(v, kind))
-		if v.Type == "model" && d.Model == "" && v.Deleted == 0 {
-			d.Model = v.ID().String()
-		}
+	}
+	switch model, err := trained(ctx, t, string(id)); {
+	case err == nil:
+		d.Model = model.ID().String()
+	case !errors.Is(err, solera.ErrNotFound):
+		return RunDetail{}, err
 	}
 	return d, nil
 }

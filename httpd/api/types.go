@@ -234,8 +234,8 @@ func numbers[T ~float64](values []T) []Number {
 
 // A ComparedRow is one thing that at least one of the compared runs has.
 type ComparedRow struct {
-	Key         string   `json:"key"`
-	Values      []any    `json:"values"`      // of the runs in order; null = the run lacks it
-	Differences []Number `json:"differences"` // from the first run; null where not both are numbers
-	Same        bool     `json:"same"`
+	Key         string    `json:"key"`
+	Values      []any     `json:"values"`      // of the runs in order; null = the run lacks it
+	Differences []*Number `json:"differences"` // from the first run; null where not both are numbers
+	Same        bool      `json:"same"`
 }

@@ -135,6 +135,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/workspaces/{workspace}/artifacts/{project}/{name}/{version}/preview/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is in a file of a version
+         * @description Needs the role viewer.
+         */
+        get: operations["preview-file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workspaces/{workspace}/artifacts/{project}/{name}/{version}/provenance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The signed statement of where a version comes from
+         * @description Needs the role viewer.
+         */
+        get: operations["get-provenance"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/workspaces/{workspace}/artifacts/{project}/{name}/{version}/restore": {
         parameters: {
             query?: never;
@@ -149,6 +189,146 @@ export interface paths {
          * @description Needs the role editor.
          */
         post: operations["restore-version"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workspaces/{workspace}/artifacts/{project}/{name}/{version}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read and compare every byte of a version, its record and its signature
+         * @description Needs the role viewer.
+         */
+        post: operations["verify-version"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workspaces/{workspace}/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who changed what, and when
+         * @description Needs the role viewer.
+         */
+        get: operations["read-audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workspaces/{workspace}/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Set runs side by side
+         * @description Needs the role viewer.
+         */
+        get: operations["compare-runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workspaces/{workspace}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How two versions differ
+         * @description Needs the role viewer.
+         */
+        get: operations["diff-versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workspaces/{workspace}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow runs and a project, as server-sent events: hello, points, lines, run (a RunRow), ping
+         * @description Needs the role viewer.
+         */
+        get: operations["follow-events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workspaces/{workspace}/lineage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a version was made from, and what from it
+         * @description Needs the role viewer.
+         */
+        get: operations["get-lineage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workspaces/{workspace}/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What metrics runs recorded
+         * @description Needs the role viewer.
+         */
+        post: operations["list-metrics"];
         delete?: never;
         options?: never;
         head?: never;
@@ -303,6 +483,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/workspaces/{workspace}/runs/{id}/evaluation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How well the model does that a run trained
+         * @description Needs the role viewer.
+         */
+        get: operations["get-evaluation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/workspaces/{workspace}/runs/{id}/files/{path}": {
         parameters: {
             query?: never;
@@ -343,6 +543,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/workspaces/{workspace}/runs/{id}/rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The rows that the model of a run was tested on
+         * @description Needs the role viewer.
+         */
+        get: operations["list-rows"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/workspaces/{workspace}/series": {
         parameters: {
             query?: never;
@@ -358,6 +578,50 @@ export interface paths {
          */
         post: operations["read-series"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workspaces/{workspace}/views": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the saved views
+         * @description Needs the role viewer.
+         */
+        get: operations["list-views"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workspaces/{workspace}/views/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Save a view
+         * @description Needs the role editor.
+         */
+        put: operations["save-view"];
+        post?: never;
+        /**
+         * Delete a view
+         * @description Needs the role editor.
+         */
+        delete: operations["delete-view"];
         options?: never;
         head?: never;
         patch?: never;
@@ -398,6 +662,27 @@ export interface components {
             /** Format: int64 */
             versions: number;
         };
+        AuditEntry: {
+            action: string;
+            actor: string;
+            after: {
+                [key: string]: unknown;
+            };
+            before: {
+                [key: string]: unknown;
+            };
+            hash: string;
+            /** Format: int64 */
+            n: number;
+            subject: string;
+            /** Format: date-time */
+            time: string | null;
+        };
+        AuditPage: {
+            entries: components["schemas"]["AuditEntry"][];
+            /** Format: int64 */
+            next: number;
+        };
         Average: {
             /** Format: double */
             high: number | null;
@@ -411,6 +696,26 @@ export interface components {
             /** Format: double */
             sd: number | null;
         };
+        Bin: {
+            /** Format: double */
+            accuracy: number;
+            /** Format: double */
+            confidence: number;
+            /** Format: double */
+            from: number;
+            /** Format: int64 */
+            n: number;
+            /** Format: double */
+            to: number;
+        };
+        ClassScore: {
+            class: string;
+            f1: (number | null) | ("Infinity" | "-Infinity");
+            /** Format: int64 */
+            n: number;
+            precision: (number | null) | ("Infinity" | "-Infinity");
+            recall: (number | null) | ("Infinity" | "-Infinity");
+        };
         Column: {
             /** @enum {string} */
             kind: "number" | "text" | "bool" | "mixed";
@@ -418,6 +723,21 @@ export interface components {
             /** Format: int64 */
             runs: number;
             some: string[];
+        };
+        ComparedRow: {
+            differences: ((number | null) | ("Infinity" | "-Infinity"))[];
+            key: string;
+            same: boolean;
+            values: unknown[];
+        };
+        ComparedSection: {
+            name: string;
+            rows: components["schemas"]["ComparedRow"][];
+        };
+        Comparison: {
+            runs: components["schemas"]["RunRow"][];
+            sections: components["schemas"]["ComparedSection"][];
+            tests: components["schemas"]["PairedTest"][];
         };
         Console: {
             lines: components["schemas"]["Line"][];
@@ -477,6 +797,27 @@ export interface components {
              */
             type: string;
         };
+        Evaluation: {
+            /** Format: int64 */
+            best_epoch: number;
+            classes: string[];
+            /** Format: int64 */
+            epochs: number;
+            experiment: string;
+            model: string;
+            parts: {
+                [key: string]: components["schemas"]["PartScores"];
+            };
+            warnings: string[];
+        };
+        EventPoint: {
+            key: string;
+            /** Format: int64 */
+            step: number;
+            /** Format: double */
+            time: number;
+            value: (number | null) | ("Infinity" | "-Infinity");
+        };
         Group: {
             by: {
                 [key: string]: unknown;
@@ -501,6 +842,18 @@ export interface components {
             project?: string;
             where?: string;
         };
+        HelloEvent: {
+            resumed: boolean;
+        };
+        Histogram: {
+            counts: number[];
+            edges: number[];
+        };
+        LevelCount: {
+            /** Format: int64 */
+            count: number;
+            value: string;
+        };
         Line: {
             /** Format: int64 */
             n: number;
@@ -508,6 +861,152 @@ export interface components {
             text: string;
             /** Format: date-time */
             time: string | null;
+        };
+        Lineage: {
+            edges: components["schemas"]["LineageEdge"][];
+            nodes: components["schemas"]["LineageNode"][];
+            root: string;
+        };
+        LineageEdge: {
+            from: string;
+            /** @enum {string} */
+            kind: "used" | "made" | "same";
+            to: string;
+        };
+        LineageNode: {
+            aliases: string[];
+            artifact: string;
+            /** Format: date-time */
+            created: string | null;
+            deleted: boolean;
+            digest: string;
+            /** Format: double */
+            duration: number | null;
+            experiment: string;
+            id: string;
+            /** @enum {string} */
+            kind: "run" | "version";
+            name: string;
+            project: string;
+            run: string;
+            /** Format: int64 */
+            size: number;
+            stage: string;
+            state: string;
+            type: string;
+            version: string;
+        };
+        LinesEvent: {
+            lines: components["schemas"]["Line"][];
+            run: string;
+        };
+        Metric: {
+            key: string;
+            /** Format: int64 */
+            runs: number;
+        };
+        MetricsRequest: {
+            /** @description IDs of runs; those that there are not are passed over */
+            runs: string[];
+        };
+        PairedTest: {
+            a: string;
+            b: string;
+            /** Format: int64 */
+            n: number;
+            /** Format: int64 */
+            only_a: number;
+            /** Format: int64 */
+            only_b: number;
+            /** Format: double */
+            p: number;
+            part: string;
+            tied: boolean;
+        };
+        PartScores: {
+            confusion: number[][];
+            per_class: components["schemas"]["ClassScore"][];
+            reliability: components["schemas"]["Bin"][];
+            /** Format: int64 */
+            rows: number;
+            scores: {
+                [key: string]: components["schemas"]["Score"];
+            };
+        };
+        PipelineChange: {
+            after: string;
+            before: string;
+            key: string;
+        };
+        PipelineDifference: {
+            after: string;
+            before: string;
+            file: string;
+            /** Format: int64 */
+            index: number;
+            kind: string;
+            /** Format: int64 */
+            more: number;
+            name: string;
+        };
+        PipelineFileChange: {
+            after: string;
+            before: string;
+            change: string;
+            first_difference: components["schemas"]["PipelineDifference"];
+            path: string;
+        };
+        PipelineVersionDiff: {
+            after: string;
+            before: string;
+            files: components["schemas"]["PipelineFileChange"][];
+            metadata: components["schemas"]["PipelineChange"][];
+            recipe: components["schemas"]["PipelineChange"][];
+            rows: components["schemas"]["TableDiff"];
+            same: boolean;
+        };
+        PointsEvent: {
+            /** Format: int64 */
+            cursor: number;
+            points: components["schemas"]["EventPoint"][];
+            run: string;
+        };
+        Preview: {
+            columns: components["schemas"]["PreviewColumn"][];
+            cut: boolean;
+            /** @enum {string} */
+            kind: "table" | "json" | "text" | "tensors" | "binary";
+            large: boolean;
+            numbers: number[];
+            rows: unknown[][];
+            /** Format: int64 */
+            size: number;
+            tensors: components["schemas"]["Tensor"][];
+            text: string;
+            /** Format: int64 */
+            total: number;
+            value: unknown;
+        };
+        PreviewColumn: {
+            histogram?: components["schemas"]["Histogram"];
+            /** Format: double */
+            mean: number | null;
+            /** Format: int64 */
+            missing: number;
+            name: string;
+            /** Format: double */
+            sd: number | null;
+            top: components["schemas"]["LevelCount"][];
+            /** @enum {string} */
+            type: "number" | "category" | "boolean" | "date";
+            /** Format: int64 */
+            unique: number;
+        };
+        Problem: {
+            detail: string;
+            path: string;
+            problem: string;
+            ref: string;
         };
         Project: {
             /** Format: int64 */
@@ -519,6 +1018,29 @@ export interface components {
             runs: number;
             /** Format: date-time */
             updated: string | null;
+        };
+        Provenance: {
+            envelope: unknown;
+            key: string;
+            problems: string[];
+            statement: unknown;
+            valid: boolean;
+        };
+        Row: {
+            loss: (number | null) | ("Infinity" | "-Infinity");
+            /** Format: int64 */
+            number: number;
+            predicted: string;
+            probabilities: ((number | null) | ("Infinity" | "-Infinity"))[];
+            true: string;
+            values: unknown[];
+        };
+        Rows: {
+            classes: string[];
+            columns: string[];
+            rows: components["schemas"]["Row"][];
+            /** Format: int64 */
+            total: number;
         };
         RunChange: {
             name?: string;
@@ -625,6 +1147,17 @@ export interface components {
              */
             where?: string;
         };
+        Score: {
+            /** Format: double */
+            high: number | null;
+            /** Format: double */
+            low: number | null;
+            /** Format: int64 */
+            n: number;
+            /** Format: int64 */
+            right: number | null;
+            value: (number | null) | ("Infinity" | "-Infinity");
+        };
         Series: {
             /** Format: int64 */
             cursor: number;
@@ -663,6 +1196,98 @@ export interface components {
             user: components["schemas"]["User"];
             version: string;
             workspaces: components["schemas"]["Workspace"][];
+        };
+        TableCellChange: {
+            after: string;
+            before: string;
+            column: string;
+        };
+        TableColumnChange: {
+            after: string;
+            before: string;
+            name: string;
+        };
+        TableColumnCount: {
+            name: string;
+            /** Format: int64 */
+            rows: number;
+        };
+        TableDiff: {
+            /** Format: int64 */
+            added: number;
+            /** Format: int64 */
+            after: number;
+            /** Format: int64 */
+            before: number;
+            /** Format: int64 */
+            changed: number;
+            columns: components["schemas"]["TableColumnCount"][];
+            columns_added: string[];
+            columns_changed: components["schemas"]["TableColumnChange"][];
+            columns_removed: string[];
+            /** Format: int64 */
+            moved: number;
+            /** Format: int64 */
+            relabelled: number;
+            /** Format: int64 */
+            removed: number;
+            /** Format: int64 */
+            renumbered: number;
+            rows: components["schemas"]["TableRowChange"][];
+            /** Format: int64 */
+            unchanged: number;
+        };
+        TableRowChange: {
+            /** Format: int64 */
+            after: number;
+            /** Format: int64 */
+            before: number;
+            cells: components["schemas"]["TableCellChange"][];
+            from: string;
+            kind: string;
+            to: string;
+        };
+        Tensor: {
+            /** Format: int64 */
+            count: number;
+            histogram?: components["schemas"]["Histogram"];
+            /** Format: double */
+            max: number | null;
+            /** Format: double */
+            mean: number | null;
+            /** Format: double */
+            min: number | null;
+            name: string;
+            /** Format: double */
+            sd: number | null;
+            shape: number[];
+            /** Format: int64 */
+            strange: number;
+            /** @enum {string} */
+            type: "F32" | "F64" | "I64";
+        };
+        TrackingVerification: {
+            /** Format: int64 */
+            blobs: number;
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int64 */
+            deleted: number;
+            keys: components["schemas"]["TrackingVerifiedKey"][];
+            ok: boolean;
+            problems: components["schemas"]["Problem"][];
+            /** Format: int64 */
+            references: number;
+            /** Format: int64 */
+            signed: number;
+            /** Format: int64 */
+            versions: number;
+        };
+        TrackingVerifiedKey: {
+            id: string;
+            owner: string;
+            /** Format: int64 */
+            versions: number;
         };
         User: {
             admin: boolean;
@@ -737,6 +1362,16 @@ export interface components {
             type: string;
             /** Format: int64 */
             used_by: number;
+        };
+        View: {
+            body: {
+                [key: string]: unknown;
+            };
+            /** Format: date-time */
+            created: string | null;
+            name: string;
+            /** Format: date-time */
+            updated: string | null;
         };
         Workspace: {
             name: string;
@@ -1495,6 +2130,174 @@ export interface operations {
             };
         };
     };
+    "preview-file": {
+        parameters: {
+            query?: {
+                /** @description of a table; 0 for 50 */
+                rows?: number;
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+                project: string;
+                name: string;
+                /** @description v0, v1 …, or an alias */
+                version: string;
+                /** @description path of the file, with its slashes */
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Preview"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-provenance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+                project: string;
+                name: string;
+                /** @description v0, v1 …, or an alias */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Provenance"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "restore-version": {
         parameters: {
             query?: never;
@@ -1558,6 +2361,587 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "verify-version": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+                project: string;
+                name: string;
+                /** @description v0, v1 …, or an alias */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrackingVerification"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "read-audit": {
+        parameters: {
+            query?: {
+                /** @description only entries with a larger number */
+                after?: number;
+                actor?: string;
+                /** @description run. chooses every action that begins so */
+                action?: string;
+                subject?: string;
+                from?: string;
+                to?: string;
+                /** @description the oldest first, instead of the newest */
+                oldest?: boolean;
+                /** @description only entries with a smaller number */
+                before?: number;
+                /** @description 0 for 100 */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "compare-runs": {
+        parameters: {
+            query: {
+                /** @description IDs of runs */
+                runs: string[];
+            };
+            header?: never;
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comparison"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "diff-versions": {
+        parameters: {
+            query: {
+                a: string;
+                b: string;
+                /** @description rows listed of each kind of change */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PipelineVersionDiff"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "follow-events": {
+        parameters: {
+            query?: {
+                /** @description IDs of runs, at most 200. ID:POINT:LINE begins after those numbers instead of now */
+                runs?: string[];
+                /** @description tell of every run of this project that is made or changed */
+                project?: string;
+            };
+            header?: {
+                /** @description goes on after that event; browsers send it by themselves */
+                "Last-Event-ID"?: string;
+            };
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["HelloEvent"] | components["schemas"]["PointsEvent"] | components["schemas"]["LinesEvent"] | components["schemas"]["RunRow"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-lineage": {
+        parameters: {
+            query: {
+                ref: string;
+                direction?: "up" | "down" | "both";
+            };
+            header?: never;
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lineage"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MetricsRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Metric"][];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2329,6 +3713,85 @@ export interface operations {
             };
         };
     };
+    "get-evaluation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+                /** @description ID of the run */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Evaluation"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "download-run-file": {
         parameters: {
             query?: never;
@@ -2495,6 +3958,95 @@ export interface operations {
             };
         };
     };
+    "list-rows": {
+        parameters: {
+            query?: {
+                part?: "val" | "test";
+                /** @description only rows of this class */
+                true?: string;
+                /** @description only rows put into this class */
+                predicted?: string;
+                order?: "hardest" | "easiest" | "number";
+                /** @description 0 for 50 */
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+                /** @description ID of the run */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rows"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "read-series": {
         parameters: {
             query?: never;
@@ -2549,6 +4101,261 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-views": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["View"][];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "save-view": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["View"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "delete-view": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
