@@ -1,6 +1,7 @@
 import type { chart as english } from "../en/chart";
+import type { Same } from "../texts";
 
-export const chart: typeof english = {
+export const chart: Same<typeof english> = {
   "chart.asTable": "Ver como tabla",
   "chart.asChart": "Ver como gráfico",
   "chart.table": "Tabla de «{title}»",
