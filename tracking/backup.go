@@ -396,7 +396,7 @@ func Restore(ctx context.Context, s solera.Store, blobs solera.Blobs, r io.Reade
 		return fail(err)
 	}
 	err = s.Update(ctx, func(tx solera.Tx) error {
-		return tx.Note(solera.AuditEntry{Action: "restore", Subject: "store", After: solera.Fields{
+		return tx.Note(solera.AuditEntry{Action: restored, Subject: leaseSubject, After: solera.Fields{
 			"backup_of": report.Created.String(), "blobs": report.Blobs, "bytes": report.Bytes, "problems": len(report.Problems),
 		}})
 	})

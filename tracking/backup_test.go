@@ -598,6 +598,10 @@ func TestGCWaitsForABackup(t *testing.T) {
 	if _, err := to.Version(ctx, "wine-raw:v4"); !errors.Is(err, solera.ErrNotFound) {
 		t.Errorf("the version that was made later: %v", err)
 	}
+	// The log that was restored ends with the lease of the backup, which is over.
+	if gc, err := tracking.GC(ctx, to.Store, to.Blobs, tracking.GCOptions{Grace: -1, Delete: true}); err != nil || !gc.OK {
+		t.Errorf("gc after the restore: %+v, %v", gc, err)
+	}
 }
 
 func TestStoppedBackupReleasesItsLease(t *testing.T) {

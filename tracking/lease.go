@@ -34,6 +34,7 @@ type lease struct {
 const (
 	leaseLength  = 15 * time.Minute
 	leaseSubject = "store"
+	restored     = "restore" // the action of an entry after which a store begins anew
 )
 
 func takeLease(ctx context.Context, s solera.Store, length time.Duration) (*lease, error) {
@@ -110,6 +111,11 @@ func leased(tx solera.Tx) error {
 	}
 	seen := make(map[string]bool) // leases whose newest entry we saw
 	for _, e := range log {
+		if e.Action == restored {
+			// What came before is the log of the store that was backed up, with the
+			// lease of that very backup.
+			break
+		}
 		id, _ := e.After["lease"].(string)
 		if id == "" || seen[id] {
 			continue
