@@ -498,7 +498,7 @@ func (d *DB) postgresExplain(err error) error {
 	case e.Code == "25006":
 		return fmt.Errorf("%s cannot be written: it is a standby, or set to read-only; connect to the primary server (%w)", d.name, err)
 	case e.Code == "28P01" || e.Code == "28000":
-		return fmt.Errorf("%s lets us not in; give the user in the URL, and the password in PGPASSWORD or ~/.pgpass (%w)", d.name, err)
+		return fmt.Errorf("%s does not let us in; give the user in the URL, and the password in PGPASSWORD or ~/.pgpass (%w)", d.name, err)
 	case e.Code == "3D000":
 		return fmt.Errorf("%s does not exist; make it with createdb (%w)", d.name, err)
 	case e.Code == "42501":

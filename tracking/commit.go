@@ -93,7 +93,7 @@ func (r *Run) Commit(ctx context.Context, draft Draft) (v solera.Version, isNew 
 	if r.run.State.Ended() {
 		return fail(r.ended("commit"))
 	}
-	if err := draft.check(); err != nil {
+	if err := draft.Check(); err != nil {
 		return fail(err)
 	}
 	v, err = draft.stage(ctx, r.tracker.Blobs)
@@ -146,8 +146,9 @@ func (t *Tracker) stillThere(ctx context.Context, tx solera.Tx, p presence, file
 	return err
 }
 
-// check refuses a draft before any byte of it is written.
-func (d Draft) check() error {
+// Check refuses a draft before any byte of it is written, as Commit does. Whoever
+// starts a run for one draft asks first.
+func (d Draft) Check() error {
 	if err := solera.CheckName(d.Artifact); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -348,7 +349,7 @@ func (v *verifier) check(tx solera.Tx, id solera.VersionID, runs map[solera.RunI
 	}
 	statement, key, err := parsed.Verify(v.trusted)
 	if err != nil {
-		say("", BadSignature, "%v", err)
+		say("", BadSignature, "%s", strings.ReplaceAll(err.Error(), solera.ErrCorrupt.Error()+": ", ""))
 		return f, nil
 	}
 	f.key = key.ID()

@@ -85,6 +85,9 @@ func (a *app) add(ctx context.Context, name string, files []string, flags addFla
 			return err
 		}
 	}
+	if err := draft.Check(); err != nil {
+		return fmt.Errorf("add %s: %w", name, err)
+	}
 	w, err := a.openProjectTo(ctx, true)
 	if err != nil {
 		return err

@@ -249,7 +249,7 @@ func exactly(n int, form string) cobra.PositionalArgs {
 }
 
 // changeVersion opens the project, changes one version and shows it.
-func (a *app) changeVersion(ctx context.Context, ref, done string, change func(*workspace) (solera.Version, error)) error {
+func (a *app) changeVersion(ctx context.Context, ref string, done func(solera.Version) string, change func(*workspace) (solera.Version, error)) error {
 	w, err := a.openProject(ctx)
 	if err != nil {
 		return err
@@ -265,8 +265,11 @@ func (a *app) changeVersion(ctx context.Context, ref, done string, change func(*
 	if a.json {
 		return a.printJSON(artifactOf(v))
 	}
-	return a.printf("%s %s\n", v.Name(), done)
+	return a.printf("%s %s\n", v.Name(), done(v))
 }
+
+// is says the same of every version.
+func is(done string) func(solera.Version) string { return func(solera.Version) string { return done } }
 
 func (a *app) aliasCommand() *cobra.Command {
 	var remove bool
@@ -280,7 +283,7 @@ func (a *app) aliasCommand() *cobra.Command {
 			if remove {
 				done = "is not " + alias + " any more"
 			}
-			return a.changeVersion(c.Context(), ref, done, func(w *workspace) (solera.Version, error) {
+			return a.changeVersion(c.Context(), ref, is(done), func(w *workspace) (solera.Version, error) {
 				v, err := w.Version(c.Context(), ref)
 				if err != nil {
 					return v, err
@@ -301,6 +304,13 @@ func (a *app) aliasCommand() *cobra.Command {
 	return c
 }
 
+func tagged(v solera.Version) string {
+	if len(v.Tags) == 0 {
+		return "has no tags"
+	}
+	return "has the tags " + strings.Join(v.Tags, " ")
+}
+
 func (a *app) tagCommand() *cobra.Command {
 	var remove []string
 	c := &cobra.Command{
@@ -315,7 +325,7 @@ tagged keep is never deleted by retention.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.changeVersion(c.Context(), args[0], "is tagged", func(w *workspace) (solera.Version, error) {
+			return a.changeVersion(c.Context(), args[0], tagged, func(w *workspace) (solera.Version, error) {
 				return w.Tag(c.Context(), args[0], args[1:], remove)
 			})
 		},
@@ -330,7 +340,7 @@ func (a *app) describeCommand() *cobra.Command {
 		Short: "Say what a version is; an empty TEXT removes it",
 		Args:  exactly(2, `describe NAME:v3 "TEXT"`),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.changeVersion(c.Context(), args[0], "is described", func(w *workspace) (solera.Version, error) {
+			return a.changeVersion(c.Context(), args[0], is("is described"), func(w *workspace) (solera.Version, error) {
 				return w.Describe(c.Context(), args[0], args[1])
 			})
 		},
@@ -344,9 +354,11 @@ func (a *app) expireCommand() *cobra.Command {
 		Args:  exactly(2, "expire NAME:v3 30d (or 12h, 2w, 2026-12-31, never)"),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
-			done := "does not expire"
-			if args[1] != "never" {
-				done = "expires"
+			done := func(v solera.Version) string {
+				if v.Expires == 0 {
+					return "does not expire"
+				}
+				return "expires at " + v.Expires.Time().Format("2006-01-02 15:04") + " UTC"
 			}
 			if _, err := later(args[1], solera.MicrosOf(time.Now())); err != nil {
 				return err
@@ -405,7 +417,7 @@ A version with an alias, or from which something was made, needs --force.`,
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			done := fmt.Sprintf("is deleted. %s gc --delete frees its bytes; until then %s artifacts restore takes it back", a.self(), a.self())
-			return a.changeVersion(c.Context(), args[0], done, func(w *workspace) (solera.Version, error) {
+			return a.changeVersion(c.Context(), args[0], is(done), func(w *workspace) (solera.Version, error) {
 				return w.Delete(c.Context(), args[0], force)
 			})
 		},
@@ -420,7 +432,7 @@ func (a *app) undeleteCommand() *cobra.Command {
 		Short: "Take back the deletion of a version whose bytes are still there",
 		Args:  exactly(1, "restore NAME:v3"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.changeVersion(c.Context(), args[0], "is back", func(w *workspace) (solera.Version, error) {
+			return a.changeVersion(c.Context(), args[0], is("is back"), func(w *workspace) (solera.Version, error) {
 				return w.Restore(c.Context(), args[0])
 			})
 		},

@@ -120,9 +120,12 @@ func (a *app) printAudit(out auditJSON) error {
 	if len(out.Entries) > 0 {
 		fmt.Fprintln(w)
 	}
-	if out.Chain.OK {
+	switch {
+	case out.Chain.OK && out.Chain.Entries == 0:
+		fmt.Fprintln(w, "The log is empty.")
+	case out.Chain.OK:
 		fmt.Fprintf(w, "%s in the log. The chain is whole; its last hash is %s.\n", entries(out.Chain.Entries), out.Chain.Last.Short())
-	} else {
+	default:
 		fmt.Fprintf(w, "The log was tampered with: %s. Before it %s are whole.\n", out.Chain.Problem, entries(out.Chain.Entries))
 	}
 	return w.Flush()

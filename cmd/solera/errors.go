@@ -52,7 +52,7 @@ func failureOf(err error) failure {
 // say nothing to a reader whom the rest tells what is wrong.
 func sentence(err error) string {
 	s := err.Error()
-	for _, kind := range []error{solera.ErrUsage, solera.ErrInvalid} {
+	for _, kind := range []error{solera.ErrUsage, solera.ErrInvalid, solera.ErrConflict} {
 		if errors.Is(err, kind) {
 			s = strings.ReplaceAll(s, kind.Error()+": ", "")
 		}

@@ -152,7 +152,7 @@ func (a *app) listRuns(ctx context.Context, w *workspace, f runsFlags) error {
 		}
 		o := solera.RunOrder{Field: strings.TrimPrefix(field, "-"), Descending: strings.HasPrefix(field, "-")}
 		if err := solera.CheckField(o.Field); err != nil {
-			return usage("--sort: %v", err)
+			return usage("--sort: %s", sentence(err))
 		}
 		q.Order = append(q.Order, o)
 	}
@@ -435,8 +435,11 @@ func columnOf(field string, rows []solera.Fields) *table.Column {
 func (a *app) printRuns(out io.Writer, runs []solera.Run, total int, columns []string, f runsFlags) error {
 	if len(runs) == 0 {
 		text := "No runs yet. Make them with: " + a.self() + " run\n"
-		if f.where != "" || f.offset > 0 {
-			text = fmt.Sprintf("No runs here (%d in all).\n", total)
+		switch {
+		case total > 0:
+			text = fmt.Sprintf("There is nothing on this page: %s in all.\n", count(total, "run"))
+		case f.where != "":
+			text = "No run fits the condition.\n"
 		}
 		_, err := io.WriteString(out, text)
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -187,9 +188,19 @@ func (a *app) showSeries(ctx context.Context, w *workspace, name string, f runsF
 	if err != nil {
 		return err
 	}
-	points, err := w.Series(ctx, name, solera.SeriesQuery{Key: f.metric, Steps: steps, Pixels: f.pixels})
+	run, err := w.FindRun(ctx, name)
 	if err != nil {
 		return a.absentRun(err)
+	}
+	points, err := w.Series(ctx, string(run.ID), solera.SeriesQuery{Key: f.metric, Steps: steps, Pixels: f.pixels})
+	if errors.Is(err, solera.ErrNotFound) {
+		return &solera.InputError{
+			Msg:  fmt.Sprintf("run %s has no metric %.80q", run.ID, f.metric),
+			Hint: fmt.Sprintf("%s runs %s lists those it has", a.self(), run.ID), Err: err,
+		}
+	}
+	if err != nil {
+		return err
 	}
 	switch f.format {
 	case "json":
