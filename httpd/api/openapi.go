@@ -155,17 +155,19 @@ func neverNull(s *huma.Schema) {
 	}
 }
 
-// finish serves the description of the API.
+// finish serves the description of the API, for programs and for people.
 func (s *service) finish(mux humago.Mux) {
 	document, err := s.document()
 	if err != nil {
-		panic(err) // of the program's own types
+		panic(err) // it is of the program's own types
 	}
-	mux.HandleFunc("GET "+Root+"/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		_, _ = w.Write(document) // whoever asked is gone then
-	})
+	page, err := s.docs()
+	if err != nil {
+		panic(err) // likewise
+	}
+	serve(mux, "/openapi.json", "application/json", document)
+	serve(mux, "/docs", "text/html; charset=utf-8", page)
+	serve(mux, "/docs.css", "text/css; charset=utf-8", docsCSS)
 }
 
 func writeJSON(w io.Writer, v any) error {
