@@ -33,6 +33,9 @@ export default defineConfig({
   plugins: [react(), compress()],
   build: {
     target: "es2022",
+    // Browsers that know light-dark(): older targets would have it replaced by
+    // something that does not follow the theme.
+    cssTarget: ["chrome123", "firefox120", "safari17.5"],
     // The content security policy allows nothing inline.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },

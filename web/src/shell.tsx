@@ -87,7 +87,7 @@ export function Shell() {
           {project !== undefined && (
             <Group component="nav" aria-label={t("app.navigation")} gap={2} visibleFrom="sm" wrap="nowrap" h="100%" ml="sm">
               {places.map((p) => (
-                <Link key={p.to} to={p.to} params={{ project }} search={{}} className={css.tab} aria-current={here === p.to ? "page" : undefined}>
+                <Link key={p.to} to={p.to} params={{ project }} search={{}} activeOptions={{ exact: true }} className={css.tab} aria-current={here === p.to ? "page" : undefined}>
                   {t(p.text)}
                 </Link>
               ))}

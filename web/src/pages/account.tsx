@@ -9,7 +9,7 @@ import { Copy } from "../parts/copy";
 import { usePageTitle } from "../parts/page";
 import { Empty, Failed, Loading } from "../parts/status";
 import { Ago } from "../parts/time";
-import { Confirm, Facts, words } from "./artifacts/parts";
+import { Confirm, Facts, Page, words } from "./artifacts/parts";
 import "./artifacts/artifacts.css";
 
 interface ApiKey {
@@ -41,6 +41,7 @@ export function Account() {
   if (session.isError) return <Failed error={session.error} retry={() => void session.refetch()} />;
   const { user, open, workspaces, version } = session.data;
   return (
+    <Page>
     <Stack gap={40} maw={960}>
       <section>
         <Title order={1} mb="sm">
@@ -62,6 +63,7 @@ export function Account() {
       {user && <Keys user={user.name} all={user.admin} />}
       {user?.admin && <Users self={user.name} />}
     </Stack>
+    </Page>
   );
 }
 

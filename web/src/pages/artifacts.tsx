@@ -10,7 +10,7 @@ import { usePageTitle } from "../parts/page";
 import { Ago } from "../parts/time";
 import { Empty, Failed, Loading } from "../parts/status";
 import { artifactsOf, type ArtifactRow } from "./artifacts/data";
-import { Aliases, Path, To, to, TypeBadge } from "./artifacts/parts";
+import { Aliases, Page, Path, To, to, TypeBadge } from "./artifacts/parts";
 import "./artifacts/artifacts.css";
 
 const orders: Record<string, (a: ArtifactRow, b: ArtifactRow) => number> = {
@@ -60,7 +60,7 @@ export function Artifacts() {
   };
 
   return (
-    <>
+    <Page>
       <Path items={[{ text: project, href: to.project(project) }, { text: t("app.artifacts") }]} />
       <Title order={1} mb="md">
         {t("app.artifacts")}
@@ -157,7 +157,7 @@ export function Artifacts() {
           )}
         </>
       )}
-    </>
+    </Page>
   );
 }
 

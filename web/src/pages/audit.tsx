@@ -10,7 +10,7 @@ import { useSpeech, type Key } from "../i18n";
 import { usePageTitle } from "../parts/page";
 import { Empty, Failed, Loading } from "../parts/status";
 import { useQueryTexts } from "../query";
-import { Digest, Path, To, to, words } from "./artifacts/parts";
+import { Digest, Page, Path, To, to, words } from "./artifacts/parts";
 import "./artifacts/artifacts.css";
 
 interface Entry {
@@ -74,7 +74,7 @@ export function Audit() {
     setAddress({ [name]: e.currentTarget.value });
   };
   return (
-    <>
+    <Page>
       {project && <Path items={[{ text: project, href: to.project(project) }, { text: t("audit.title") }]} />}
       <Title order={1}>{t("audit.title")}</Title>
       <Text c="dimmed" size="sm" mb="md" maw={720}>
@@ -126,8 +126,8 @@ export function Audit() {
                     </Table.Td>
                     <Table.Td className="nowrap">{moment(e.time, language)}</Table.Td>
                     <Table.Td className="nowrap">{e.actor}</Table.Td>
-                    <Table.Td>
-                      <Badge variant="light" size="sm" tt="none" fw={600} color={colour(e.action)}>
+                    <Table.Td className="nowrap">
+                      <Badge variant="light" size="sm" tt="none" fw={600} miw="max-content" color={colour(e.action)}>
                         {e.action}
                       </Badge>
                     </Table.Td>
@@ -149,7 +149,7 @@ export function Audit() {
           )}
         </>
       )}
-    </>
+    </Page>
   );
 }
 
@@ -202,6 +202,7 @@ function Change({ entry: e }: { entry: Entry }) {
   const cell = (v: unknown): ReactNode => {
     if (v === undefined || v === null || v === "") return "—";
     const text = typeof v === "string" ? v : shown(v, language);
+    if (/^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(text)) return moment(text, language);
     return /^sha256:[0-9a-f]{64}$/.test(text) ? text.slice(7, 19) : text.length > 60 && !open ? text.slice(0, 59) + "…" : text;
   };
   const fresh = Object.keys(e.before ?? {}).length === 0;

@@ -9,7 +9,7 @@ import { useSpeech, type Key } from "../i18n";
 import { usePageTitle } from "../parts/page";
 import { Empty, Failed, Loading } from "../parts/status";
 import { artifactOf, artifactsOf, diffOf, short, type Change, type RowChange, type RowsDiff, type VersionDiff } from "./artifacts/data";
-import { parseRef, Path, To, to } from "./artifacts/parts";
+import { parseRef, Page, Path, To, to } from "./artifacts/parts";
 import "./artifacts/artifacts.css";
 
 /** How two versions differ. */
@@ -21,7 +21,7 @@ export function Diff() {
   const whole = (ref: string) => (ref === "" || ref.includes("/") ? ref : `${project}/${ref}`);
   const q = useQuery({ ...diffOf(whole(a), whole(b)), enabled: a !== "" && b !== "" });
   return (
-    <>
+    <Page>
       <Path items={[{ text: project, href: to.project(project) }, { text: t("app.artifacts"), href: to.artifacts(project) }, { text: t("diff.title") }]} />
       <Title order={1} mb="md">
         {t("diff.title")}
@@ -42,7 +42,7 @@ export function Diff() {
       ) : (
         <Found diff={q.data} project={project} />
       )}
-    </>
+    </Page>
   );
 }
 

@@ -9,7 +9,7 @@ import { useSpeech } from "../i18n";
 import { usePageTitle } from "../parts/page";
 import { Empty, Failed, Loading, StateBadge } from "../parts/status";
 import { useQueryTexts } from "../query";
-import { Digest, Facts, parseRef, Path, To, to, TypeBadge, useGo } from "./artifacts/parts";
+import { Digest, Facts, parseRef, Page, Path, To, to, TypeBadge, useGo } from "./artifacts/parts";
 import { find, fold, rootOf, wayToSources, type Graph, type Node } from "./lineage/graph";
 import "./artifacts/artifacts.css";
 
@@ -33,7 +33,7 @@ export function Lineage() {
     placeholderData: keepPreviousData,
   });
   return (
-    <>
+    <Page>
       <Path
         items={[
           { text: project, href: to.project(project) },
@@ -66,7 +66,7 @@ export function Lineage() {
         </Group>
       </Group>
       {q.isPending ? <Loading /> : q.isError ? <Failed error={q.error} retry={() => void q.refetch()} /> : <Whole key={ref} graph={q.data} project={project} list={list} />}
-    </>
+    </Page>
   );
 }
 

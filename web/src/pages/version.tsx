@@ -11,7 +11,7 @@ import { Empty, Failed, Loading } from "../parts/status";
 import { VersionMenu } from "./artifacts/actions";
 import { tag, versionOf, type VersionDetail } from "./artifacts/data";
 import { JsonTree } from "./artifacts/json";
-import { Aliases, Digest, Facts, Path, Tags, To, to, TypeBadge, useGo } from "./artifacts/parts";
+import { Aliases, Digest, Facts, Page, Path, Tags, To, to, TypeBadge, useGo } from "./artifacts/parts";
 import { Files } from "./version/files";
 import { ProvenancePanel } from "./version/provenance";
 import "./artifacts/artifacts.css";
@@ -26,7 +26,7 @@ export function VersionPage() {
   const q = useQuery(versionOf(project, name, version));
   const label = q.data ? tag(q.data.number) : version;
   return (
-    <>
+    <Page>
       <Path
         items={[
           { text: project, href: to.project(project) },
@@ -48,7 +48,7 @@ export function VersionPage() {
       ) : (
         <Whole version={q.data} />
       )}
-    </>
+    </Page>
   );
 }
 

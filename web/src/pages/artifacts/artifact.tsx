@@ -11,7 +11,7 @@ import { Ago } from "../../parts/time";
 import { Empty, Failed, Loading } from "../../parts/status";
 import { VersionMenu } from "./actions";
 import { artifactOf } from "./data";
-import { Aliases, Path, SignatureMark, Tags, To, to, TypeBadge, useGo } from "./parts";
+import { Aliases, Page, Path, SignatureMark, Tags, To, to, TypeBadge, useGo } from "./parts";
 import "./artifacts.css";
 
 /** One artifact: its versions, the newest first. */
@@ -27,17 +27,17 @@ export function ArtifactPage() {
   const crumbs = <Path items={[{ text: project, href: to.project(project) }, { text: t("app.artifacts"), href: to.artifacts(project) }, { text: name }]} />;
   if (q.isPending || q.isError)
     return (
-      <>
+      <Page>
         {crumbs}
         <Title order={1}>{name}</Title>
         {q.isError ? <Failed error={q.error} retry={() => void q.refetch()} /> : <Loading />}
-      </>
+      </Page>
     );
   const versions = q.data.versions.filter((v) => deleted || !v.deleted).sort((a, b) => b.number - a.number);
   const gone = q.data.versions.filter((v) => v.deleted).length;
   const [a, b] = [...chosen].sort((x, y) => x - y);
   return (
-    <>
+    <Page>
       {crumbs}
       <Group gap="sm" mb={4}>
         <Title order={1}>{name}</Title>
@@ -55,7 +55,7 @@ export function ArtifactPage() {
         >
           {a === undefined || b === undefined ? t("art.compare.choose") : t("art.compare", { a: `v${a}`, b: `v${b}` })}
         </Button>
-        <Switch label={t("art.showDeleted", { n: gone })} disabled={gone === 0} checked={deleted} onChange={(e) => setAddress({ deleted: e.currentTarget.checked ? "true" : undefined })} />
+        {gone > 0 && <Switch label={t("art.showDeleted", { n: gone })} checked={deleted} onChange={(e) => setAddress({ deleted: e.currentTarget.checked ? "true" : undefined })} />}
       </Group>
       {versions.length === 0 ? (
         <Empty title={t("art.allDeleted")}>{t("art.allDeleted.text")}</Empty>
@@ -133,6 +133,6 @@ export function ArtifactPage() {
           </Table>
         </ScrollArea>
       )}
-    </>
+    </Page>
   );
 }

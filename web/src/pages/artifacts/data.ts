@@ -67,30 +67,42 @@ export interface Histogram {
 
 export interface PreviewColumn {
   name: string;
-  type: string;
+  type: "number" | "category" | "boolean" | "date";
   missing: number;
-  unique?: number | null;
-  histogram?: Histogram | null;
-  top?: { value: unknown; count: number }[] | null;
+  unique: number;
+  mean: number | null;
+  sd: number | null;
+  histogram?: Histogram | null; // of numbers and dates (seconds since 1970)
+  top: { value: string; count: number }[]; // the most frequent first
 }
 
 export interface Tensor {
   name: string;
   type: string;
   shape: number[];
-  mean: number | string | null;
-  sd: number | string | null;
-  min: number | string | null;
-  max: number | string | null;
+  count: number;
+  strange: number; // values that are NaN or infinite; the rest is of the others
+  mean: number | null;
+  sd: number | null;
+  min: number | null;
+  max: number | null;
   histogram?: Histogram | null;
 }
 
-export type Preview =
-  | { kind: "table"; columns: PreviewColumn[]; rows: unknown[][]; total: number }
-  | { kind: "json"; value: unknown }
-  | { kind: "text"; text: string; cut: boolean }
-  | { kind: "tensors"; tensors: Tensor[] }
-  | { kind: "binary"; size: number };
+/** What is in a file. Fields that are not of its kind are empty. */
+export interface Preview {
+  kind: "table" | "json" | "text" | "tensors" | "binary";
+  size: number;
+  large: boolean; // too large to be shown, or to be shown whole
+  columns: PreviewColumn[];
+  rows: unknown[][];
+  numbers: number[]; // of the rows, in the source
+  total: number;
+  value: unknown;
+  text: string;
+  cut: boolean;
+  tensors: Tensor[];
+}
 
 export interface Resource {
   name?: string;

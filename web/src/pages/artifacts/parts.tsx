@@ -1,4 +1,4 @@
-import { Anchor, Badge, Breadcrumbs, Button, Code, Group, Modal, Stack, Text, Tooltip, VisuallyHidden, type AnchorProps } from "@mantine/core";
+import { Anchor, Badge, Box, Breadcrumbs, Button, Code, Group, Modal, Stack, Text, Tooltip, VisuallyHidden, type AnchorProps } from "@mantine/core";
 import { IconCube, IconDatabase, IconFileText, IconPackage, IconShieldCheck, IconShieldQuestion, IconShieldX } from "@tabler/icons-react";
 import { useRouter } from "@tanstack/react-router";
 import { useCallback, useId, type MouseEvent, type ReactNode } from "react";
@@ -52,6 +52,15 @@ export function To({ href, children, ...rest }: AnchorProps & { href: string; ch
 export function useGo(): (href: string) => void {
   const router = useRouter();
   return useCallback((href: string) => void router.navigate({ href }), [router]);
+}
+
+/** The space around what a page shows. */
+export function Page({ children }: { children: ReactNode }) {
+  return (
+    <Box px={{ base: "sm", sm: "lg" }} py="md">
+      {children}
+    </Box>
+  );
 }
 
 /** Where one is, from the project downwards; the last is the page itself. */

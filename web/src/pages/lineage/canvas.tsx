@@ -23,7 +23,7 @@ interface Box extends Record<string, unknown> {
 }
 type BoxNode = FlowNode<Box, "box">;
 
-const size = (d: { node?: Node; fold?: Fold }) => (d.fold ? { width: 176, height: 44 } : d.node?.kind === "run" ? { width: 176, height: 46 } : { width: 216, height: 58 });
+const size = (d: { node?: Node; fold?: Fold }) => (d.fold ? { width: 160, height: 56 } : d.node?.kind === "run" ? { width: 160, height: 56 } : { width: 200, height: 74 });
 
 interface Props {
   shown: Shown;
@@ -151,7 +151,7 @@ function fit(shown: Shown, root: string) {
 
 function arrange(shown: Shown, down: boolean): Map<string, { x: number; y: number }> {
   const g = new dagre.graphlib.Graph();
-  g.setGraph({ rankdir: down ? "TB" : "LR", nodesep: down ? 20 : 22, ranksep: down ? 44 : 56, marginx: 8, marginy: 8 });
+  g.setGraph({ rankdir: down ? "TB" : "LR", nodesep: down ? 20 : 22, ranksep: down ? 44 : 40, marginx: 8, marginy: 8 });
   g.setDefaultEdgeLabel(() => ({}));
   for (const n of shown.nodes) g.setNode(n.id, size({ node: n }));
   for (const f of shown.folds) g.setNode(f.id, size({ fold: f }));

@@ -99,6 +99,9 @@ function PreviewOf({ version, file }: { version: VersionDetail; file: string }) 
 
 function Shown({ preview: p, version, file }: { preview: Preview; version: VersionDetail; file: string }) {
   const { t, language } = useSpeech();
+  if (p.large && p.kind !== "text" && p.total === 0 && p.tensors.length === 0) {
+    return <Empty title={t("ver.large")}>{t("ver.binary.text", { size: bytes(p.size, language) })}</Empty>;
+  }
   switch (p.kind) {
     case "table":
       return <TablePreview first={p} version={version} file={file} />;
@@ -124,12 +127,12 @@ function Shown({ preview: p, version, file }: { preview: Preview; version: Versi
   }
 }
 
-const finite = (x: number | string | null, language: string) => (typeof x === "number" ? number(x, language, 3) : x === null ? "NaN" : x === "Infinity" ? "∞" : "−∞");
+const finite = (x: number | null, language: string) => (x === null ? "—" : number(x, language, 3));
 
 /** Weights: how many, of what shape, spread how. */
 function Tensors({ tensors }: { tensors: Tensor[] }) {
   const { t, language } = useSpeech();
-  const total = tensors.reduce((sum, x) => sum + x.shape.reduce((a, b) => a * b, 1), 0);
+  const total = tensors.reduce((sum, x) => sum + x.count, 0);
   return (
     <>
       <Text size="sm" c="dimmed" mb="xs">
@@ -154,7 +157,10 @@ function Tensors({ tensors }: { tensors: Tensor[] }) {
               <Table.Tr key={x.name}>
                 <Table.Td ff="monospace" fz="sm">{x.name}</Table.Td>
                 <Table.Td className="nowrap">{x.shape.length === 0 ? t("ver.scalar") : x.shape.join(" × ")}</Table.Td>
-                <Table.Td c="dimmed">{x.type}</Table.Td>
+                <Table.Td c="dimmed">
+                  {x.type}
+                  {x.strange > 0 && <span className="preview-missing"> {t("ver.strange", { n: x.strange })}</span>}
+                </Table.Td>
                 <Table.Td>{x.histogram && <MiniHistogram of={x.histogram} label={histogramText(x.histogram, t, language)} width={120} />}</Table.Td>
                 {[x.mean, x.sd, x.min, x.max].map((v, i) => (
                   <Table.Td key={i} ta="right" className="nowrap">

@@ -9,16 +9,14 @@ import { MiniHistogram } from "../artifacts/parts";
 import { histogramText, page } from "./files";
 import "./table.css";
 
-type Table = Extract<Preview, { kind: "table" }>;
-
 const rowHeight = 30;
 const columnWidth = 132;
 const numberWidth = 64;
 
-const numeric = (c: PreviewColumn) => /int|float|double|number/i.test(c.type);
+const numeric = (c: PreviewColumn) => c.type === "number";
 
 /** A table of any length: only the rows and columns in sight are in the page, and only their parts are asked for. */
-export function TablePreview({ first, version, file }: { first: Table; version: VersionDetail; file: string }) {
+export function TablePreview({ first, version, file }: { first: Preview; version: VersionDetail; file: string }) {
   const { t, language } = useSpeech();
   const box = useRef<HTMLDivElement>(null);
   const rows = useVirtualizer({ count: first.total, getScrollElement: () => box.current, estimateSize: () => rowHeight, overscan: 12 });
@@ -33,10 +31,10 @@ export function TablePreview({ first, version, file }: { first: Table; version: 
   const visible = rows.getVirtualItems();
   const pages = [...new Set(visible.map((r) => Math.floor(r.index / page)))];
   const asked = useQueries({ queries: pages.map((p) => previewOf(version, file, page, p * page)) });
-  const at = (index: number): unknown[] | undefined => {
-    if (index < first.rows.length) return first.rows[index];
-    const answer = asked[pages.indexOf(Math.floor(index / page))]?.data;
-    return answer?.kind === "table" ? answer.rows[index % page] : undefined;
+  const at = (index: number): { row: unknown[] | undefined; number: number } => {
+    const from = index < first.rows.length ? first : asked[pages.indexOf(Math.floor(index / page))]?.data;
+    const i = from === first ? index : index % page;
+    return { row: from?.rows[i], number: from?.numbers[i] ?? index };
   };
   const shownColumns = columns.getVirtualItems();
   return (
@@ -48,18 +46,18 @@ export function TablePreview({ first, version, file }: { first: Table; version: 
         <div style={{ width: columns.getTotalSize(), height: rows.getTotalSize() + headHeight, position: "relative" }} role="rowgroup">
           <div className="preview-head" role="row" aria-rowindex={1} style={{ width: columns.getTotalSize() }}>
             <div className="preview-cell preview-number" role="columnheader" aria-colindex={1}>
-              #
+              {t("ver.row")}
             </div>
             {shownColumns.map((c) => (
               <Head key={c.key} column={first.columns[c.index]!} total={first.total} index={c.index} left={c.start} />
             ))}
           </div>
           {visible.map((r) => {
-            const row = at(r.index);
+            const { row, number: source } = at(r.index);
             return (
               <div key={r.key} className="preview-row" role="row" aria-rowindex={r.index + 2} style={{ top: r.start + headHeight, width: columns.getTotalSize() }}>
                 <div className="preview-cell preview-number" role="rowheader" aria-colindex={1}>
-                  {number(r.index, language)}
+                  {number(source, language)}
                 </div>
                 {shownColumns.map((c) => {
                   const value = row?.[c.index];
@@ -104,12 +102,12 @@ function Head({ column: c, total, index, left }: { column: PreviewColumn; total:
         </Text>
       </Tooltip>
       <Group gap={6} wrap="nowrap" fz={11} c="dimmed">
-        <span>{c.type}</span>
+        <span>{t(`ver.type.${c.type}`)}</span>
         {c.missing > 0 && <span className="preview-missing">{t("ver.missing.share", { share: percent(share, language) })}</span>}
       </Group>
       {c.histogram ? (
         <MiniHistogram of={c.histogram} label={histogramText(c.histogram, t, language)} width={columnWidth - 20} height={36} />
-      ) : c.top && c.top.length > 0 ? (
+      ) : c.top.length > 0 ? (
         <Box fz={11} mt={2}>
           {c.top.slice(0, 3).map((x) => (
             <div key={String(x.value)} className="preview-top">
