@@ -90,6 +90,10 @@ func (s *service) lineageRoutes() {
 			}
 			return answered(auditPage(ctx, t, q))
 		})
+	add(s, route{method: http.MethodGet, path: "/audit/check", id: "check-audit", summary: "Compute the chain of the audit log again", tag: "audit", role: auth.Viewer},
+		func(ctx context.Context, t *tracking.Tracker, _ *struct{ InWorkspace }) (*answer[tracking.AuditCheck], error) {
+			return answered(heavily(ctx, s, func() (tracking.AuditCheck, error) { return tracking.CheckAudit(ctx, t.Store) }))
+		})
 }
 
 func microsOf(t time.Time) solera.Micros {
