@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { axes, chosen, nearestRun, telling } from "./axes";
+import { axes, chosen, nearestRun, telling, wantsLog } from "./axes";
 
 const runs = [
   { values: { rate: 0.001, kind: "adam", acc: 0.9, name: "a" } },
@@ -41,3 +41,11 @@ test("what tells runs apart", () => {
   const many = Array.from({ length: 30 }, (_, i) => ({ values: { seed: 7, rate: i, name: `n${i}`, kind: i % 2 ? "a" : "b", rare: i === 0 ? 1 : null } }));
   expect(telling(["seed", "rate", "name", "kind", "rare"], many)).toEqual(["rate", "kind"]);
 });
+
+test.each([
+  [[1e-4, 0.01, null], true],
+  [[1, 20], false],
+  [[0, 100], false],
+  [["a", 1, 100], false],
+  [[], false],
+])("logarithms suit %j: %s", (values, want) => expect(wantsLog(values)).toBe(want));

@@ -53,6 +53,13 @@ export function nearestRun(left: Axis, right: Axis, share: number, place: number
   return best;
 }
 
+/** Whether values are better spread by their logarithms: all positive, the highest 30 times the lowest or more. */
+export function wantsLog(values: Value[]): boolean {
+  const there = values.filter((v) => v !== null);
+  const range = bounds(there.map((v) => (typeof v === "number" ? v : NaN)));
+  return range !== undefined && range[0] > 0 && range[1] / range[0] >= 30 && there.every((v) => typeof v === "number");
+}
+
 /** The fields that tell runs apart: different values, and not in a single run only. */
 export function telling(fields: string[], runs: { values: Record<string, Value> }[]): string[] {
   return fields.filter((f) => {

@@ -43,8 +43,8 @@ export function ConfusionMatrix({ counts, classes, by, chosen, onChoose }: Props
   const ink = useInk();
   const n = classes.length;
   const longest = Math.min(18, Math.max(4, ...classes.map((c) => c.length)));
-  const cell = n <= 4 ? 88 : n <= 8 ? 64 : 44;
-  const high = n <= 4 ? 64 : cell * 0.75;
+  const cell = n <= 4 ? 108 : n <= 8 ? 64 : 44;
+  const high = n <= 4 ? 68 : cell * 0.75;
   const left = longest * 7.2 + 34;
   const top = 48;
   const width = left + n * cell + 8;

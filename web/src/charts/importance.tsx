@@ -25,7 +25,7 @@ export function ImportanceBars({ list }: { list: Importance[] }) {
   const bx = label;
   const cx = (v: number) => label + bars + gap + ((v + 1) / 2) * marks;
   return (
-    <div style={{ overflowX: "auto" }} tabIndex={0} role="region" aria-label={t("compare.importance")}>
+    <div style={{ overflowX: "auto" }} tabIndex={0} role="group" aria-label={t("compare.importance")}>
       <svg data-chart="importance" viewBox={`0 0 ${width} ${height}`} width={width} height={height} role="img" aria-label={t("compare.importance.label", { n: list.length })} style={{ display: "block" }}>
         <text x={bx} y={14} fontSize={11} fill={ink.dim}>
           {t("compare.importance.share")}
@@ -63,7 +63,7 @@ export function ImportanceBars({ list }: { list: Importance[] }) {
                   {i.rank.low !== null && i.rank.high !== null && <line x1={cx(i.rank.low)} x2={cx(i.rank.high)} y1={mid} y2={mid} stroke={i.rank.value < 0 ? ink.wrong : ink.right} strokeWidth={2} />}
                   <circle cx={cx(i.rank.value)} cy={mid} r={5} fill={i.rank.value < 0 ? ink.wrong : ink.right} />
                   <text x={cx(1) + 10} y={mid + 4} fontSize={11} fill={ink.text}>
-                    {(i.rank.value > 0 ? "+" : "") + number(i.rank.value, language, 2)}
+                    {(i.rank.value > 0 ? "+" : i.rank.value < 0 ? "−" : "") + number(Math.abs(i.rank.value), language, 2)}
                   </text>
                 </>
               )}

@@ -107,7 +107,7 @@ export function Parallel({ list, runs, colourBy, onBrush, onOpen }: Props) {
   };
   const tip = near && runs[near.run];
   return (
-    <Box ref={ref} pos="relative" style={{ overflowX: "auto" }} tabIndex={0} role="region" aria-label={t("compare.parallel.label", { n: runs.length, axes: list.length })}>
+    <Box ref={ref} pos="relative" style={{ overflowX: "auto" }} tabIndex={0} role="group" aria-label={t("compare.parallel.label", { n: runs.length, axes: list.length })}>
       <svg
         ref={host}
         data-chart="parallel"

@@ -121,8 +121,9 @@ export function importance(runs: { params: Record<string, Value>; metric: Value 
     const enough = have.length >= fewest;
     const finite = values.every((v) => typeof v === "number" && Number.isFinite(v));
     const groups = groupsOf(values, metric);
-    // A param that differs in every run is a name, not a setting.
-    const share = enough && (finite || groups.some((g) => g.length > 1)) ? between(groups) : null;
+    // A text that differs in every run is a name, not a setting.
+    if (!finite && enough && groups.every((g) => g.length === 1)) continue;
+    const share = enough ? between(groups) : null;
     out.push({ param, n: have.length, values: distinct, share, rank: enough && finite ? spearman(values as number[], metric) : null });
   }
   const weight = (i: Importance) => i.share ?? (i.rank && !Number.isNaN(i.rank.value) ? i.rank.value ** 2 : -1);

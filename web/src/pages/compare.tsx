@@ -1,4 +1,4 @@
-import { MultiSelect, Tabs } from "@mantine/core";
+import { Box, MultiSelect, Tabs } from "@mantine/core";
 import { IconArrowsDiff } from "@tabler/icons-react";
 import { useParams } from "@tanstack/react-router";
 import { useMemo } from "react";
@@ -41,7 +41,7 @@ export function Compare() {
     </Empty>
   );
   return (
-    <>
+    <Box p={{ base: "sm", sm: "md" }}>
       <PageHead
         trail={[
           <A key="runs" to="/p/$project" params={{ project }} search={{}} size="sm">
@@ -72,11 +72,11 @@ export function Compare() {
           <Tabs.Tab value="explore">{t("compare.tab.explore")}</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="side">{few ? hint : <SideBySide project={project} ids={ids} />}</Tabs.Panel>
-        <Tabs.Panel value="charts">{few ? hint : <CompareCharts ids={ids} />}</Tabs.Panel>
+        <Tabs.Panel value="charts">{few ? hint : <CompareCharts project={project} ids={ids} />}</Tabs.Panel>
         <Tabs.Panel value="explore">
           <Explore project={project} ids={ids} />
         </Tabs.Panel>
       </Tabs>
-    </>
+    </Box>
   );
 }

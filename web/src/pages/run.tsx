@@ -1,4 +1,4 @@
-import { Alert, Badge, Button, Group, Modal, Tabs, Text } from "@mantine/core";
+import { Alert, Badge, Box, Button, Group, Modal, Tabs, Text } from "@mantine/core";
 import { IconArrowsDiff, IconRotate, IconTrash } from "@tabler/icons-react";
 import { useParams } from "@tanstack/react-router";
 import { useState } from "react";
@@ -29,7 +29,8 @@ export function RunPage() {
   const remove = useRemoveRuns();
   const [asking, setAsking] = useState(false);
   const ended = run.data ? !["pending", "running"].includes(run.data.state) : true;
-  useRunLive(id, run.data !== undefined && !ended);
+  // The charts listen for themselves.
+  useRunLive(id, run.data !== undefined && !ended && query.tab !== "charts" && query.tab !== "system");
   usePageTitle(run.data?.name, project);
 
   const trail = [
@@ -56,7 +57,7 @@ export function RunPage() {
   const wanted = tabs.find((x) => x === query.tab);
   const tab: Tab = wanted && there[wanted] ? wanted : "overview";
   return (
-    <>
+    <Box p={{ base: "sm", sm: "md" }}>
       <PageHead
         trail={trail}
         title={r.name || t("run.unnamed")}
@@ -161,6 +162,6 @@ export function RunPage() {
           <RunFiles run={r} />
         </Tabs.Panel>
       </Tabs>
-    </>
+    </Box>
   );
 }

@@ -2,7 +2,7 @@ import { ActionIcon, Alert, Box, Button, Checkbox, Group, MultiSelect, Paper, Ra
 import { IconChartDots3, IconX } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
-import { axes, chosen, telling, type AxisChoice } from "../../charts/axes";
+import { axes, chosen, telling, wantsLog, type AxisChoice } from "../../charts/axes";
 import { ChartFrame } from "../../charts/frame";
 import { ImportanceBars, ImportanceWords, importanceTwin } from "../../charts/importance";
 import { Parallel, shortField } from "../../charts/parallel";
@@ -82,6 +82,11 @@ function fieldsOf(runs: Explored[]): string[] {
   return [...all].sort();
 }
 
+function mostVaried(fields: string[], runs: Explored[]): string | undefined {
+  const distinct = (f: string) => new Set(runs.map((r) => r.values[f] ?? null)).size;
+  return [...fields].sort((a, b) => distinct(b) - distinct(a))[0];
+}
+
 function isNumeric(field: string, runs: Explored[]): boolean {
   return runs.some((r) => typeof r.values[field] === "number") && runs.every((r) => r.values[field] === null || r.values[field] === undefined || typeof r.values[field] === "number");
 }
@@ -133,8 +138,8 @@ function ParallelPart({ project, runs, fields, metrics }: { project: string; run
   const usual = useMemo(() => {
     const params = fields.filter((f) => f.startsWith("params.")).slice(0, 6);
     const goal = metrics[0] ?? fields.find((f) => !params.includes(f));
-    return [...params, ...(goal ? [goal] : [])].map<AxisChoice>((field) => ({ field }));
-  }, [fields, metrics]);
+    return [...params, ...(goal ? [goal] : [])].map<AxisChoice>((field) => ({ field, log: wantsLog(runs.map((r) => r.values[field] ?? null)) }));
+  }, [fields, metrics, runs]);
   const choices = readAxes(query.axes, fields) ?? usual;
   const [brushes, setBrushes] = useState<Record<string, [number, number]>>({});
   const put = (list: AxisChoice[]) => change({ axes: writeAxes(list) });
@@ -261,11 +266,12 @@ function ScatterPart({ project, runs, fields, metrics }: { project: string; runs
   const [query, change] = useQueryTexts();
   const navigate = useNavigate();
   const pick = (wanted: string | undefined, or: string | undefined) => (wanted !== undefined && fields.includes(wanted) ? wanted : (or ?? fields[0]!));
-  const x = pick(query.x, fields.find((f) => f.startsWith("params.") && isNumeric(f, runs)) ?? fields.find((f) => f.startsWith("params.")) ?? metrics[1]);
-  const y = pick(query.y, metrics[0]);
+  const x = pick(query.sx, mostVaried(fields.filter((f) => f.startsWith("params.") && isNumeric(f, runs)), runs) ?? fields.find((f) => f.startsWith("params.")) ?? metrics[1]);
+  const y = pick(query.sy, metrics[0]);
   const tone = query.tone !== undefined && fields.includes(query.tone) ? query.tone : undefined;
-  const [logX, logY] = [query.log?.includes("x") ?? false, query.log?.includes("y") ?? false];
-  const setLog = (nx: boolean, ny: boolean) => change({ log: (nx ? "x" : "") + (ny ? "y" : "") || undefined });
+  const log = (axis: string, field: string) => (query.slog === undefined ? field.startsWith("params.") && wantsLog(runs.map((r) => r.values[field] ?? null)) : query.slog.includes(axis));
+  const [logX, logY] = [log("x", x), log("y", y)];
+  const setLog = (nx: boolean, ny: boolean) => change({ slog: (nx ? "x" : "") + (ny ? "y" : "") || "-" });
   const dots = useMemo(() => runs.map((r) => ({ id: r.id, label: r.label, x: r.values[x] ?? null, y: r.values[y] ?? null, ...(tone ? { colour: r.values[tone] ?? null } : {}) })), [runs, x, y, tone]);
   const data = fields.map((f) => ({ value: f, label: f }));
   return (
@@ -276,8 +282,8 @@ function ScatterPart({ project, runs, fields, metrics }: { project: string; runs
       twin={{ columns: [t("compare.run"), x, y, ...(tone ? [tone] : [])], rows: dots.map((d) => [d.label, d.x, d.y, ...(tone ? [d.colour] : [])]) }}
     >
       <Group gap="xs" mb="xs" align="flex-end">
-        <Select size="xs" searchable label={t("compare.x")} data={data} value={x} onChange={(v) => change({ x: v ?? undefined })} allowDeselect={false} style={{ flex: "1 1 150px" }} />
-        <Select size="xs" searchable label={t("compare.y")} data={data} value={y} onChange={(v) => change({ y: v ?? undefined })} allowDeselect={false} style={{ flex: "1 1 150px" }} />
+        <Select size="xs" searchable label={t("compare.x")} data={data} value={x} onChange={(v) => change({ sx: v ?? undefined })} allowDeselect={false} style={{ flex: "1 1 150px" }} />
+        <Select size="xs" searchable label={t("compare.y")} data={data} value={y} onChange={(v) => change({ sy: v ?? undefined })} allowDeselect={false} style={{ flex: "1 1 150px" }} />
         <Select size="xs" searchable clearable label={t("compare.colour")} placeholder={t("compare.noColour")} data={fields.filter((f) => isNumeric(f, runs))} value={tone ?? null} onChange={(v) => change({ tone: v ?? undefined })} style={{ flex: "1 1 150px" }} />
       </Group>
       <Group gap="md" mb="xs">

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { best, better, metricFields, withIntervals } from "./judge";
+import { best, better, metricFields, withIntervals, withRows } from "./judge";
 
 test.each([
   ["summary.val.accuracy", "high"],
@@ -29,6 +29,12 @@ test("intervals stand with their values", () => {
   const shown = withIntervals([row("test.accuracy", [1, 1], true), row("test.accuracy_high", [1, 1], true), row("test.accuracy_low", [0.8, 0.9]), row("test.rows", [18, 36]), row("x_low", [1, 2])]);
   expect(shown.map((r) => r.key)).toEqual(["test.accuracy", "test.rows", "x_low"]);
   expect(shown[0]).toMatchObject({ same: false, low: [0.8, 0.9], high: [1, 1], n: [18, 36] });
+});
+
+test("a share is told with its rows", () => {
+  const [accuracy, loss] = withRows([row("val/accuracy", [1, null]), row("val/loss", [0.1, 0.2])], [row("val.rows", [18, 18])]);
+  expect(accuracy).toMatchObject({ n: [18, 18], low: [expect.closeTo(0.824, 3), null], high: [1, null] });
+  expect(loss!.n).toBeUndefined();
 });
 
 test("what people look for first", () =>

@@ -1,4 +1,5 @@
 // What is better: only where the name says so for certain.
+import { wilson } from "../../charts/wilson";
 import { isShare } from "../../score";
 import type { ComparedRow } from "./data";
 
@@ -53,6 +54,18 @@ export function withIntervals(rows: ComparedRow[]): Shown[] {
         ...(n ? { n: n.values.map(finite) } : {}),
       };
     });
+}
+
+/** Puts to the last value of a share, such as val/accuracy, the rows that it rests on, which the results tell. */
+export function withRows(metrics: ComparedRow[], summary: ComparedRow[]): Shown[] {
+  const byKey = new Map(summary.map((r) => [r.key, r]));
+  return metrics.map((r) => {
+    const rows = isShare(r.key) ? byKey.get(r.key.replace(/\/[^/]*$/, ".rows")) : undefined;
+    if (!rows || rows.key === r.key) return r;
+    const n = rows.values.map(finite);
+    const ends = r.values.map((v, i) => (typeof v === "number" && v >= 0 && v <= 1 && n[i] ? wilson(Math.round(v * n[i]), n[i]) : null));
+    return { ...r, n, low: ends.map((e) => e?.[0] ?? null), high: ends.map((e) => e?.[1] ?? null) };
+  });
 }
 
 /** The number fields that tell how good runs are, those that people look for first in front. */

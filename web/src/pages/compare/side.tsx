@@ -1,6 +1,6 @@
 import { Alert, Box, Group, Stack, Switch, Table, Text, Title } from "@mantine/core";
 import { Fragment } from "react";
-import { real, number, shown } from "../../format";
+import { bytes, duration, number, real, shown } from "../../format";
 import { useInk } from "../../charts/ink";
 import { useSpeech, type Key } from "../../i18n";
 import { A } from "../../parts/link";
@@ -11,7 +11,7 @@ import { visible } from "../run/text";
 import { usePartName } from "../run/overview";
 import css from "./compare.module.css";
 import { useComparison, type PairedTest } from "./data";
-import { best, withIntervals, type Shown } from "./judge";
+import { best, better, withIntervals, withRows, type Shown } from "./judge";
 
 const sections = ["summary", "params", "metrics", "inputs", "outputs", "code", "environment", "run"];
 
@@ -25,10 +25,12 @@ export function SideBySide({ project, ids }: { project: string; ids: string[] })
   if (comparison.isPending) return <Loading />;
   if (comparison.isError) return <Failed error={comparison.error} retry={() => void comparison.refetch()} />;
   const { runs } = comparison.data;
+  const summary = comparison.data.sections.find((s) => s.name === "summary")?.rows ?? [];
   const parts = comparison.data.sections
     .map((s) => {
-      const rows = s.name === "summary" ? withIntervals(s.rows) : s.rows;
-      return { name: s.name, rows: rows as Shown[], differing: rows.filter((r) => !r.same) as Shown[] };
+      const rows: Shown[] = s.name === "summary" ? withIntervals(s.rows) : s.name === "metrics" ? withRows(s.rows, summary) : s.rows;
+      if (s.name === "summary") rows.sort((a, b) => Number(better(b.key) !== undefined) - Number(better(a.key) !== undefined));
+      return { name: s.name, rows, differing: rows.filter((r) => !r.same) };
     })
     .sort((a, b) => sections.indexOf(a.name) - sections.indexOf(b.name));
   const hidden = parts.reduce((n, p) => n + p.rows.length - p.differing.length, 0);
@@ -50,7 +52,7 @@ export function SideBySide({ project, ids }: { project: string; ids: string[] })
                 <td className={css.key} />
                 {runs.map((r, i) => (
                   <th key={r.id} scope="col">
-                    <Group gap={6} wrap="nowrap" align="baseline">
+                    <Group gap={6} wrap="nowrap" align="baseline" justify="flex-end">
                       <span aria-hidden style={{ color: ink.line(i) }}>
                         ●
                       </span>
@@ -58,7 +60,7 @@ export function SideBySide({ project, ids }: { project: string; ids: string[] })
                         {r.name || r.id}
                       </A>
                     </Group>
-                    <Group gap={6} mt={2}>
+                    <Group gap={6} mt={2} justify="flex-end">
                       <StateBadge state={r.state} />
                       {i === 0 && (
                         <Text size="xs" c="dimmed" fw={400}>
@@ -121,11 +123,11 @@ function OneRow({ row, section, mark }: { row: Shown; section: string; mark: boo
         const isNumber = typeof v === "number";
         const low = row.low?.[i] ?? null;
         const high = row.high?.[i] ?? null;
-        const text = isNumber && (low !== null || row.n) ? resultText({ key: row.key, value: v, low, high, n: row.n?.[i] ?? null }, language, t) : visible(shown(v, language));
+        const text = isNumber && (low !== null || row.n) ? resultText({ key: row.key, value: v, low, high, n: row.n?.[i] ?? null }, language, t) : written(section, row.key, v, language);
         const d = row.differences[i];
         const difference = d === null || d === undefined ? NaN : real(d);
         return (
-          <td key={i} className={isNumber ? css.number : undefined}>
+          <td key={i}>
             {v === null || v === undefined ? (
               <span className={css.missing}>–</span>
             ) : (
@@ -138,7 +140,7 @@ function OneRow({ row, section, mark }: { row: Shown; section: string; mark: boo
                 {text}
               </span>
             )}
-            {i > 0 && difference !== 0 && !Number.isNaN(difference) && section !== "run" && (
+            {i > 0 && difference !== 0 && !Number.isNaN(difference) && judged && (
               <Text size="xs" c="dimmed">
                 {difference > 0 ? "+" : "−"}
                 {number(Math.abs(difference), language, 3)}
@@ -149,6 +151,13 @@ function OneRow({ row, section, mark }: { row: Shown; section: string; mark: boo
       })}
     </tr>
   );
+}
+
+// With its unit, where the name tells it.
+function written(section: string, key: string, v: unknown, language: string): string {
+  if (typeof v === "number" && section === "run" && key === "duration") return duration(v, language);
+  if (typeof v === "number" && section === "environment" && key.endsWith("_bytes")) return bytes(v, language);
+  return visible(shown(v, language));
 }
 
 /** Which differences the rows can bear out. */

@@ -1,5 +1,5 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { ask, href, ws, type Score } from "../../api";
+import { ask, href, ws, type Num, type Score } from "../../api";
 
 /** One line that a run printed. */
 export interface Line {
@@ -24,9 +24,9 @@ export interface Bin {
 
 export interface ClassScore {
   class: string;
-  precision: number;
-  recall: number;
-  f1: number;
+  precision: Num;
+  recall: Num;
+  f1: Num;
   n: number;
 }
 
@@ -39,6 +39,7 @@ export interface PartScores {
 }
 
 export interface Evaluation {
+  warnings?: string[] | null;
   classes: string[];
   parts: Record<string, PartScores>;
 }
@@ -47,8 +48,8 @@ export interface EvaluatedRow {
   number: number;
   true: string;
   predicted: string;
-  probabilities: number[];
-  loss: number | null;
+  probabilities: Num[];
+  loss: Num;
   values: unknown[];
 }
 

@@ -1,14 +1,14 @@
-import { Anchor, Box, Button, Group, SegmentedControl, SimpleGrid, Stack, Table, Text } from "@mantine/core";
+import { Alert, Anchor, Box, Button, Group, SegmentedControl, SimpleGrid, Stack, Table, Text } from "@mantine/core";
 import { IconTargetArrow } from "@tabler/icons-react";
 import { useEffect, useRef, useState } from "react";
-import { ApiError, type RunDetail } from "../../api";
+import { ApiError, type Num, type RunDetail } from "../../api";
 import { ConfusionMatrix, confusionTwin, type Share } from "../../charts/confusion";
 import { ChartFrame } from "../../charts/frame";
 import { useInk } from "../../charts/ink";
 import { Reliability, reliabilityTwin } from "../../charts/reliability";
 import { wilson } from "../../charts/wilson";
-import { number, shown } from "../../format";
-import { useSpeech } from "../../i18n";
+import { number, real, shown } from "../../format";
+import { useSpeech, type Key } from "../../i18n";
 import { Empty, Failed, Loading } from "../../parts/status";
 import { useQueryTexts } from "../../query";
 import { intervalText, resultText, sharePercent } from "../../score";
@@ -49,6 +49,11 @@ export function RunEvaluation({ run }: { run: RunDetail }) {
   const cell = query.true !== undefined && query.predicted !== undefined ? { truth: query.true, predicted: query.predicted } : undefined;
   return (
     <Stack gap="xl">
+      {(evaluation.data.warnings ?? []).map((w) => (
+        <Alert key={w} color="orange" p="xs">
+          {visible(w)}
+        </Alert>
+      ))}
       {names.length > 1 && (
         <SegmentedControl
           aria-label={t("run.evaluation.rows")}
@@ -58,7 +63,8 @@ export function RunEvaluation({ run }: { run: RunDetail }) {
           style={{ alignSelf: "flex-start" }}
         />
       )}
-      <SimpleGrid cols={{ base: 1, lg: 2 }} spacing="xl" verticalSpacing="xl">
+      <SimpleGrid cols={{ base: 1, lg: 2 }} spacing={48} verticalSpacing="xl">
+        <Stack gap="xl" miw={0}>
         <ChartFrame
           order={2}
           title={t("run.confusion")}
@@ -90,10 +96,6 @@ export function RunEvaluation({ run }: { run: RunDetail }) {
             }}
           />
         </ChartFrame>
-        <Stack gap="xl" miw={0}>
-          <Scores scores={scores} />
-          <Classes scores={scores} />
-        </Stack>
         <ChartFrame
           order={2}
           title={t("run.reliability")}
@@ -102,6 +104,11 @@ export function RunEvaluation({ run }: { run: RunDetail }) {
         >
           {(scores.reliability ?? []).some((b) => b.n > 0) ? <Reliability bins={scores.reliability ?? []} /> : <Text c="dimmed">{t("run.reliability.none")}</Text>}
         </ChartFrame>
+        </Stack>
+        <Stack gap="xl" miw={0}>
+          <Scores scores={scores} />
+          <Classes scores={scores} />
+        </Stack>
       </SimpleGrid>
       <div ref={rowsAt}>
         <Rows
@@ -117,8 +124,11 @@ export function RunEvaluation({ run }: { run: RunDetail }) {
   );
 }
 
+const named = new Set(["accuracy", "balanced_accuracy", "brier", "loss", "macro_f1", "mcc", "roc_auc"]);
+
 function Scores({ scores }: { scores: PartScores }) {
   const { t, language } = useSpeech();
+  const metricName = (key: string) => (named.has(key) ? t(`run.metric.${key}` as Key) : key);
   const names = Object.keys(scores.scores).sort((a, b) => Number(b === "accuracy") - Number(a === "accuracy") || a.localeCompare(b));
   return (
     <Section title={t("run.evaluation.scores")}>
@@ -128,8 +138,8 @@ function Scores({ scores }: { scores: PartScores }) {
             const s = scores.scores[key]!;
             return (
               <Table.Tr key={key}>
-                <Table.Th scope="row" fw={400}>
-                  {key}
+                <Table.Th scope="row" fw={400} title={key}>
+                  {metricName(key)}
                 </Table.Th>
                 <Table.Td ta="right">{resultText({ key, value: s.value, low: s.low, high: s.high, n: s.n }, language, t)}</Table.Td>
               </Table.Tr>
@@ -148,8 +158,9 @@ function Classes({ scores }: { scores: PartScores }) {
   const { t, language } = useSpeech();
   const rows = scores.per_class ?? [];
   // A share of few rows comes with its interval: 6 of 6 is no certainty.
-  const share = (v: number, n: number) => {
-    if (n === 0) return "–";
+  const share = (x: Num, n: number) => {
+    const v = real(x);
+    if (n === 0 || Number.isNaN(v)) return "–";
     const [low, high] = wilson(Math.round(v * n), n);
     return (
       <>
@@ -191,7 +202,7 @@ function Classes({ scores }: { scores: PartScores }) {
                 </Table.Th>
                 <Table.Td ta="right">{share(c.precision, called(c.class))}</Table.Td>
                 <Table.Td ta="right">{share(c.recall, c.n)}</Table.Td>
-                <Table.Td ta="right">{c.n === 0 ? "–" : number(c.f1, language, 3)}</Table.Td>
+                <Table.Td ta="right">{c.n === 0 || Number.isNaN(real(c.f1)) ? "–" : number(real(c.f1), language, 3)}</Table.Td>
                 <Table.Td ta="right">{number(c.n, language)}</Table.Td>
               </Table.Tr>
             ))}
@@ -290,7 +301,7 @@ function OneRow({ row, classes, chosen, aim, onChoose }: { row: EvaluatedRow; cl
   const wrong = row.true !== row.predicted;
   // Only the classes that the model took into account, the likeliest first.
   const likely = row.probabilities
-    .map((p, i) => ({ p, name: classes[i] ?? String(i) }))
+    .map((p, i) => ({ p: real(p), name: classes[i] ?? String(i) }))
     .sort((a, b) => b.p - a.p)
     .slice(0, 3);
   return (
@@ -305,13 +316,13 @@ function OneRow({ row, classes, chosen, aim, onChoose }: { row: EvaluatedRow; cl
         {wrong ? "✗ " : "✓ "}
         {visible(row.predicted)}
       </Table.Td>
-      <Table.Td ta="right">{row.loss === null ? "–" : number(row.loss, language, 3)}</Table.Td>
+      <Table.Td ta="right">{row.loss === null ? "–" : number(real(row.loss), language, 3)}</Table.Td>
       <Table.Td miw={240}>
         {likely.map(({ p, name }) => (
           <div key={name} className={css.probability}>
             <span>{visible(name)}</span>
             <div className={css.bar} aria-hidden>
-              <div style={{ width: `${p * 100}%`, background: name === row.true ? ink.right : ink.wrong }} />
+              <div style={{ width: `${p * 100}%`, background: name === row.true ? ink.right : name === row.predicted ? ink.wrong : ink.dim }} />
             </div>
             <span style={{ textAlign: "right" }}>{number(p, language, 3)}</span>
           </div>

@@ -68,9 +68,9 @@ function Results({ summary }: { summary: Record<string, unknown> }) {
           <Table.Thead>
             <Table.Tr>
               <Table.Th w="45%">{p.name === "" ? (parts.length > 1 ? t("run.results.whole") : t("run.field")) : partName(p.name)}</Table.Th>
-              <Table.Th ta="right" fw={400} c="dimmed">
+              <Table.Td ta="right" c="dimmed">
                 {p.rows !== null && t("run.results.rows", { n: p.rows })}
-              </Table.Th>
+              </Table.Td>
             </Table.Tr>
           </Table.Thead>
           <Table.Tbody>
