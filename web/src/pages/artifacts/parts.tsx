@@ -57,7 +57,7 @@ export function useGo(): (href: string) => void {
 /** The space around what a page shows. */
 export function Page({ children }: { children: ReactNode }) {
   return (
-    <Box px={{ base: "sm", sm: "lg" }} py="md">
+    <Box px={{ base: "sm", sm: "md" }} py="md">
       {children}
     </Box>
   );
@@ -81,7 +81,7 @@ export function TypeIcon({ type, size = 16 }: { type: string; size?: number }) {
 
 export function TypeBadge({ type }: { type: string }) {
   return (
-    <Badge variant="default" size="sm" tt="none" fw={500} leftSection={<TypeIcon type={type} size={12} />}>
+    <Badge variant="default" size="sm" tt="none" fw={500} miw="max-content" leftSection={<TypeIcon type={type} size={12} />}>
       {type}
     </Badge>
   );
@@ -93,7 +93,7 @@ export function Aliases({ names }: { names: string[] }) {
   return (
     <Group gap={4} wrap="wrap">
       {sorted.map((a) => (
-        <Badge key={a} size="sm" tt="none" fw={600} variant={a === "latest" ? "light" : "outline"}>
+        <Badge key={a} size="sm" tt="none" fw={600} miw="max-content" variant={a === "latest" ? "light" : "outline"}>
           {a}
         </Badge>
       ))}

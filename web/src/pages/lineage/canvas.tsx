@@ -2,7 +2,7 @@ import { useComputedColorScheme } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { IconDots, IconPlayerPlay } from "@tabler/icons-react";
 import dagre from "@dagrejs/dagre";
-import { Background, Controls, Handle, MarkerType, MiniMap, Position, ReactFlow, ReactFlowProvider, useReactFlow, type Edge, type Node as FlowNode, type NodeProps } from "@xyflow/react";
+import { BaseEdge, Background, Controls, Handle, MarkerType, MiniMap, Position, ReactFlow, ReactFlowProvider, useReactFlow, type Edge, type EdgeProps, type Node as FlowNode, type NodeProps } from "@xyflow/react";
 import "@xyflow/react/dist/style.css";
 import { useEffect, useMemo, type KeyboardEvent } from "react";
 import { useSpeech, type Key, type Translate } from "../../i18n";
@@ -22,8 +22,9 @@ interface Box extends Record<string, unknown> {
   down: boolean;
 }
 type BoxNode = FlowNode<Box, "box">;
+type LineEdge = Edge<{ points: Point[]; down: boolean }, "line">;
 
-const size = (d: { node?: Node; fold?: Fold }) => (d.fold ? { width: 160, height: 56 } : d.node?.kind === "run" ? { width: 160, height: 56 } : { width: 200, height: 74 });
+const size = (d: { node?: Node; fold?: Fold }) => (d.fold ? { width: 172, height: 56 } : d.node?.kind === "run" ? { width: 172, height: 56 } : { width: 212, height: 74 });
 
 interface Props {
   shown: Shown;
@@ -56,7 +57,7 @@ function Drawing({ shown, root, selected, way, found, focus, onSelect, onOpen }:
       return {
         id,
         type: "box",
-        position: places.get(id) ?? { x: 0, y: 0 },
+        position: places.boxes.get(id) ?? { x: 0, y: 0 },
         ...size(data),
         data: { ...data, root: id === root, onWay, faded: way.size > 0 && !onWay, found: found.has(id), down },
         selected: id === selected,
@@ -72,12 +73,14 @@ function Drawing({ shown, root, selected, way, found, focus, onSelect, onOpen }:
     };
     return [...shown.nodes.map((n) => box(n.id, { node: n })), ...shown.folds.map((f) => box(f.id, { fold: f }))];
   }, [shown, places, root, selected, way, found, down, t]);
-  const edges = useMemo<Edge[]>(
+  const edges = useMemo<LineEdge[]>(
     () =>
       shown.edges.map((e) => {
         const onWay = way.has(e.from) && way.has(e.to);
         return {
           id: `${e.from} ${e.to}`,
+          type: "line",
+          data: { points: places.lines.get(`${e.from} ${e.to}`) ?? [], down },
           source: e.from,
           target: e.to,
           className: onWay ? "on-way" : way.size > 0 ? "faded" : "",
@@ -88,7 +91,7 @@ function Drawing({ shown, root, selected, way, found, focus, onSelect, onOpen }:
           markerEnd: { type: MarkerType.ArrowClosed, width: 16, height: 16, color: onWay ? "var(--lineage-way)" : "var(--lineage-edge)" },
         };
       }),
-    [shown, way],
+    [shown, way, places, down],
   );
   // After a new layout, and when somebody looks for a node.
   useEffect(() => {
@@ -114,7 +117,8 @@ function Drawing({ shown, root, selected, way, found, focus, onSelect, onOpen }:
       colorMode={scheme}
       nodes={nodes}
       edges={edges}
-      nodeTypes={types}
+      nodeTypes={boxTypes}
+      edgeTypes={lineTypes}
       onNodeClick={(_, n) => (n.data.fold ? onOpen(n.id) : onSelect(n.id))}
       onPaneClick={() => onSelect("")}
       nodesDraggable={false}
@@ -137,7 +141,7 @@ function Drawing({ shown, root, selected, way, found, focus, onSelect, onOpen }:
       }}
     >
       <Background gap={24} size={1} />
-      <Controls showInteractive={false} />
+      <Controls showInteractive={false} position={down ? "top-right" : "bottom-left"} />
       {shown.nodes.length > 24 && !down && <MiniMap pannable zoomable />}
     </ReactFlow>
   );
@@ -149,7 +153,16 @@ function fit(shown: Shown, root: string) {
   return shown.nodes.length > 60 ? { nodes: [{ id: root }], maxZoom: 0.8, padding } : { maxZoom: 1.1, padding };
 }
 
-function arrange(shown: Shown, down: boolean): Map<string, { x: number; y: number }> {
+interface Point {
+  x: number;
+  y: number;
+}
+interface Layout {
+  boxes: Map<string, Point>;
+  lines: Map<string, Point[]>; // of edges, by "from to": around what lies between
+}
+
+function arrange(shown: Shown, down: boolean): Layout {
   const g = new dagre.graphlib.Graph();
   g.setGraph({ rankdir: down ? "TB" : "LR", nodesep: down ? 20 : 22, ranksep: down ? 44 : 40, marginx: 8, marginy: 8 });
   g.setDefaultEdgeLabel(() => ({}));
@@ -157,12 +170,35 @@ function arrange(shown: Shown, down: boolean): Map<string, { x: number; y: numbe
   for (const f of shown.folds) g.setNode(f.id, size({ fold: f }));
   for (const e of shown.edges) g.setEdge(e.from, e.to);
   dagre.layout(g);
-  const places = new Map<string, { x: number; y: number }>();
+  const boxes = new Map<string, Point>();
   for (const id of g.nodes()) {
-    const n = g.node(id) as { x: number; y: number; width: number; height: number };
-    places.set(id, { x: n.x - n.width / 2, y: n.y - n.height / 2 });
+    const n = g.node(id) as Point & { width: number; height: number };
+    boxes.set(id, { x: n.x - n.width / 2, y: n.y - n.height / 2 });
   }
-  return places;
+  const lines = new Map<string, Point[]>();
+  for (const e of g.edges()) lines.set(`${e.v} ${e.w}`, (g.edge(e) as { points?: Point[] }).points ?? []);
+  return { boxes, lines };
+}
+
+// From the middle of one side to the middle of the other, through the bends of
+// the layout, without corners: each bend is the control point of a curve
+// between the middles of its two straight pieces.
+function LineView({ sourceX, sourceY, targetX, targetY, data, markerEnd }: EdgeProps<LineEdge>) {
+  const bends = (data?.points ?? []).slice(1, -1);
+  const points = [{ x: sourceX, y: sourceY }, ...bends, { x: targetX, y: targetY }];
+  let path = `M${sourceX},${sourceY}`;
+  if (bends.length < 2) {
+    // Nothing lies between: a curve that leaves and arrives at right angles.
+    const along = data?.down ? { x: 0, y: (targetY - sourceY) / 2 } : { x: (targetX - sourceX) / 2, y: 0 };
+    path += `C${sourceX + along.x},${sourceY + along.y} ${targetX - along.x},${targetY - along.y} ${targetX},${targetY}`;
+  } else {
+    for (let i = 1; i < points.length - 1; i++) {
+      const [p, q] = [points[i]!, points[i + 1]!];
+      const end = i === points.length - 2 ? q : { x: (p.x + q.x) / 2, y: (p.y + q.y) / 2 };
+      path += `Q${p.x},${p.y} ${end.x},${end.y}`;
+    }
+  }
+  return <BaseEdge path={path} {...(markerEnd ? { markerEnd } : {})} />;
 }
 
 function label(d: { node?: Node; fold?: Fold }, t: Translate): string {
@@ -203,4 +239,5 @@ function BoxView({ data: d, selected }: NodeProps<BoxNode>) {
   );
 }
 
-const types = { box: BoxView };
+const boxTypes = { box: BoxView };
+const lineTypes = { line: LineView };

@@ -91,7 +91,7 @@ function flat(f: Fields, prefix = ""): [string, string][] {
 }
 
 function inputName(r: Resource): string {
-  return r.name ?? r.uri ?? "";
+  return (r.name ?? r.uri ?? "").replace(/^solera:/, "");
 }
 
 function Details({ version: v, provenance: p, statement }: { version: VersionDetail; provenance: Provenance; statement: NonNullable<Provenance["statement"]> }) {
