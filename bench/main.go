@@ -8,6 +8,7 @@
 //	go run ./bench -only scale      time and peak memory against rows, features and width
 //	go run ./bench -only runs       finding, sorting and counting 100,000 runs
 //	go run ./bench -only points     the store: points on disk a second, a chart, bytes a point
+//	go run ./bench -only api -n 10  answers of the server in 10 s: 50 readers while 20 writers log
 //
 // Every measurement is a process of its own, so none inherits a warm cache, a
 // grown heap or a thread pool from the one before it.
@@ -54,9 +55,9 @@ type result struct {
 
 func main() {
 	rounds := flag.Int("n", 5, "rounds; in each, every contestant runs once")
-	only := flag.String("only", "", "wine, sweep, big, csv, scale, runs or points; empty means the first four")
+	only := flag.String("only", "", "wine, sweep, big, csv, scale, runs, points or api; empty means the first four")
 	python := flag.String("python", "/usr/bin/python3", "interpreter that has torch and sklearn (Debian: python3-torch, python3-sklearn)")
-	rows := flag.Int("rows", 0, "scale: only this many rows; 0 means the whole table")
+	rows := flag.Int("rows", 0, "scale, runs, api: only this many rows, or runs; 0 means all")
 	work := flag.String("work", "", "do this work and print one JSON object (how bench calls itself)")
 	flag.Parse()
 	if err := run(context.Background(), *rounds, *only, *python, *rows, *work); err != nil {
@@ -84,6 +85,8 @@ func run(ctx context.Context, rounds int, only, python string, rows int, work st
 		return runs(ctx, rounds, rows)
 	case "points":
 		return points(ctx, rounds)
+	case "api":
+		return serve(ctx, rounds, rows)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -137,7 +140,7 @@ func run(ctx context.Context, rounds int, only, python string, rows int, work st
 		}
 	}
 	if !found {
-		return fmt.Errorf("-only %s: want wine, sweep, big, csv, scale, runs or points", only)
+		return fmt.Errorf("-only %s: want wine, sweep, big, csv, scale, runs, points or api", only)
 	}
 	return nil
 }

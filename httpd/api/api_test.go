@@ -292,6 +292,10 @@ func TestSeriesKeepWhatJSONLacks(t *testing.T) {
 	if len(series) != 2 || len(series[0].Steps) != 10 || len(series[0].Times) != 10 || !series[0].Whole || series[0].Cursor != 20 || series[1].Steps == nil || len(series[1].Steps) != 0 {
 		t.Errorf("got %+v", series)
 	}
+	// What writes itself fast is what encoding/json would write.
+	if want, err := json.Marshal([]api.Series(series)); err != nil || string(want)+"\n" != string(raw) {
+		t.Errorf("got %s\nwant %s", raw, want)
+	}
 	from, to := int64(2), int64(5)
 	part := ask[[]api.Series](h, "POST", ws+"/series", api.SeriesRequest{Series: []api.SeriesID{{Run: string(runs[1]), Key: "val/loss"}}, From: &from, To: &to, Pixels: 1})
 	if fmt.Sprint(part[0].Steps) != "[2 3 4 5]" {

@@ -170,10 +170,27 @@ func (s *service) finish(mux humago.Mux) {
 	serve(mux, "/docs.css", "text/css; charset=utf-8", docsCSS)
 }
 
+// A compact value writes its own JSON: charts have a million numbers, which
+// encoding/json would look at twice.
+type compact interface {
+	appendJSON(b []byte) []byte
+}
+
+// writeJSON writes v and a newline. Its error is about v alone: when nothing can
+// be written, whoever asked is gone.
 func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
+	if v, ok := v.(compact); ok {
+		_, _ = w.Write(append(v.appendJSON(nil), '\n'))
+		return nil
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, _ = w.Write(b.Bytes())
+	return nil
 }
 
 // mostNested is how deep the JSON of a request may be.

@@ -27,13 +27,13 @@ func (s *service) seriesRoutes() {
 			InWorkspace
 			Body SeriesRequest
 		},
-		) (*answer[[]Series], error) {
+		) (*answer[SeriesList], error) {
 			return answered(readSeries(ctx, t, in.Body))
 		})
 }
 
 // readSeries reads series side by side, because each waits for the database.
-func readSeries(ctx context.Context, t *tracking.Tracker, r SeriesRequest) ([]Series, error) {
+func readSeries(ctx context.Context, t *tracking.Tracker, r SeriesRequest) (SeriesList, error) {
 	if len(r.Series) > mostSeries {
 		return nil, invalid("body.series", len(r.Series), "at most %d series at once", mostSeries)
 	}
@@ -54,7 +54,7 @@ func readSeries(ctx context.Context, t *tracking.Tracker, r SeriesRequest) ([]Se
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Series, len(r.Series))
+	out := make(SeriesList, len(r.Series))
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	todo := make(chan int)

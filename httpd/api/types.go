@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -184,20 +185,79 @@ type Series struct {
 	Cursor int64     `json:"cursor"` // a number of the run's points: all up to it are here
 }
 
+// SeriesList is the answer to a SeriesRequest, in its order.
+type SeriesList []Series
+
+func (l SeriesList) appendJSON(b []byte) []byte {
+	size := 2
+	for _, s := range l {
+		size += 200 + len(s.Key) + 45*len(s.Steps)
+	}
+	b = append(slices.Grow(b, size), '[')
+	for i, s := range l {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = s.appendJSON(b)
+	}
+	return append(b, ']')
+}
+
+func (s Series) appendJSON(b []byte) []byte {
+	b = appendText(append(b, `{"run":`...), s.Run)
+	b = appendText(append(b, `,"key":`...), s.Key)
+	b = append(b, `,"steps":[`...)
+	for i, step := range s.Steps {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, step, 10)
+	}
+	b = append(b, `],"values":[`...)
+	for i, v := range s.Values {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = v.append(b)
+	}
+	b = append(b, `],"times":[`...)
+	for i, t := range s.Times {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = Number(t).append(b)
+	}
+	b = strconv.AppendBool(append(b, `],"whole":`...), s.Whole)
+	b = strconv.AppendInt(append(b, `,"cursor":`...), s.Cursor, 10)
+	return append(b, '}')
+}
+
+func appendText(b []byte, s string) []byte {
+	raw, err := json.Marshal(s)
+	if err != nil {
+		return append(b, `""`...) // json.Marshal writes any string
+	}
+	return append(b, raw...)
+}
+
 // Number is a float64 with NaN, null in JSON, and "Infinity" and "-Infinity".
 type Number float64
 
 // MarshalJSON writes what JSON has no number for as null or a text.
-func (n Number) MarshalJSON() ([]byte, error) {
+func (n Number) MarshalJSON() ([]byte, error) { return n.append(nil), nil }
+
+func (n Number) append(b []byte) []byte {
 	switch x := float64(n); {
 	case math.IsNaN(x):
-		return []byte("null"), nil
+		return append(b, "null"...)
 	case math.IsInf(x, 1):
-		return []byte(`"Infinity"`), nil
+		return append(b, `"Infinity"`...)
 	case math.IsInf(x, -1):
-		return []byte(`"-Infinity"`), nil
+		return append(b, `"-Infinity"`...)
+	case x != 0 && (math.Abs(x) < 1e-6 || math.Abs(x) >= 1e21):
+		return strconv.AppendFloat(b, x, 'e', -1, 64)
 	default:
-		return strconv.AppendFloat(nil, x, 'g', -1, 64), nil
+		return strconv.AppendFloat(b, x, 'f', -1, 64)
 	}
 }
 
