@@ -651,7 +651,11 @@ func TestReadiness(t *testing.T) {
 	wantStatus(t, s.ask(t, "GET", "/readyz", "", nil), 200)
 	s.store.Close()
 	wantStatus(t, s.ask(t, "GET", "/healthz", "", nil), 200)
-	wantStatus(t, s.ask(t, "GET", "/readyz", "", nil), 503)
+	r := s.ask(t, "GET", "/readyz", "", nil)
+	wantStatus(t, r, 503)
+	if r.Header.Get("Connection") != "close" {
+		t.Error("a server that cannot go on keeps the connection")
+	}
 	wantProblem(t, s.ask(t, "GET", "/api/v1/users", "", bearer(s.admin)), 500, "log")
 }
 

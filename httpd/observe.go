@@ -188,6 +188,10 @@ func (w *response) WriteHeader(status int) {
 			w.stream = true
 			w.streams.Inc()
 		}
+		if status == http.StatusServiceUnavailable {
+			// There is too much of something; the place of the connection is needed.
+			w.Header().Set("Connection", "close")
+		}
 	}
 	w.move()
 	w.ResponseWriter.WriteHeader(status)
