@@ -107,7 +107,7 @@ export function Lines(props: Props) {
         y: { distr: logY ? 3 : 1, range: () => latest.current.view.y },
       },
       axes: [
-        { stroke: ink, grid: { show: false }, ticks: { ...grid, size: 4 }, font, size: 28, space: 70, values: (_, vs) => vs.map((v) => (v === null ? "" : writeX(v))) },
+        { stroke: ink, grid: { show: false }, ticks: { ...grid, size: 4 }, font, size: 28, space: 50, values: (_, vs) => vs.map((v) => (v === null ? "" : writeX(v))) },
         { stroke: ink, grid, ticks: { show: false }, font, size: 56, gap: 6, space: 32, values: (_, vs) => vs.map((v) => (v === null ? "" : number(v, language, 5))) },
       ],
       series: [{}, { show: false }],

@@ -56,7 +56,7 @@ export function usualColumns(columns: Column[]): string[] {
   const score = (c: Column) => {
     const n = c.name;
     const part = /\b(val|valid|validation)\b/.test(n) ? 0 : /\btest\b/.test(n) ? 1 : /\btrain\b/.test(n) ? 3 : 2;
-    const kind = /accuracy|auc|f1|r2|score/.test(n) ? 0 : /loss|error|rmse|mae/.test(n) ? 1 : 2;
+    const kind = /accuracy|auc|\br2\b/.test(n) ? 0 : /loss|error|rmse|mae/.test(n) ? 1 : 2;
     return kind * 4 + part;
   };
   const summary = columns
