@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/solera-ml/solera"
 )
@@ -22,10 +23,11 @@ type Draft struct {
 }
 
 // A Source gives the content of one file of a draft. Make one with Bytes,
-// Reader, Writer, Blob or Reference.
+// Reader, Opener, Writer, Blob or Reference.
 type Source struct {
-	put func(context.Context, solera.Blobs) (solera.Digest, int64, error)
-	ref string // where the bytes of an external file are
+	put   func(context.Context, solera.Blobs) (solera.Digest, int64, error)
+	ref   string // where the bytes of an external file are
+	apart bool   // put may run beside those of other sources
 }
 
 // Bytes is a file that holds b.
@@ -36,6 +38,20 @@ func Bytes(b []byte) Source { return Reader(bytes.NewReader(b)) }
 func Reader(r io.Reader) Source {
 	return Source{put: func(ctx context.Context, blobs solera.Blobs) (solera.Digest, int64, error) {
 		return blobs.Put(ctx, r)
+	}}
+}
+
+// Opener is a file that holds what open opens, which is called once and closed
+// again. Several are read at once: storing one is mostly waiting for a disk or a
+// server.
+func Opener(open func() (io.ReadCloser, error)) Source {
+	return Source{apart: true, put: func(ctx context.Context, blobs solera.Blobs) (solera.Digest, int64, error) {
+		f, err := open()
+		if err != nil {
+			return solera.Digest{}, 0, err
+		}
+		defer f.Close()
+		return blobs.Put(ctx, f)
 	}}
 }
 
@@ -176,17 +192,55 @@ func (d Draft) Check() error {
 
 // stage stores the draft's files and returns the version without its place.
 func (d Draft) stage(ctx context.Context, blobs solera.Blobs) (solera.Version, error) {
+	const atOnce = 8
 	v := solera.Version{Artifact: d.Artifact, Type: d.Type, Metadata: d.Metadata}
-	for _, path := range slices.Sorted(maps.Keys(d.Files)) {
-		if d.Files[path].put == nil {
-			return v, fmt.Errorf("%s: %w: it has no source", path, solera.ErrInvalid)
-		}
-		digest, size, err := d.Files[path].put(ctx, blobs)
+	paths := slices.Sorted(maps.Keys(d.Files))
+	entries, failed := make([]solera.Entry, len(paths)), make([]error, len(paths))
+	within, stop := context.WithCancel(ctx)
+	defer stop()
+	put := func(i int, s Source) {
+		digest, size, err := s.put(within, blobs)
 		if err != nil {
-			return v, fmt.Errorf("%s: %w", path, err)
+			failed[i] = fmt.Errorf("%s: %w", paths[i], err)
+			stop()
 		}
-		v.Files = append(v.Files, solera.Entry{Path: path, Digest: digest, Size: size, Ref: d.Files[path].ref})
-		v.Size += size
+		entries[i] = solera.Entry{Path: paths[i], Digest: digest, Size: size, Ref: s.ref}
+	}
+	var others sync.WaitGroup
+	places := make(chan struct{}, atOnce)
+	defer others.Wait() // also if a Writer panics
+	for i, path := range paths {
+		switch s := d.Files[path]; {
+		case within.Err() != nil:
+		case s.put == nil:
+			failed[i] = fmt.Errorf("%s: %w: it has no source", path, solera.ErrInvalid)
+			stop()
+		case s.apart:
+			places <- struct{}{}
+			others.Go(func() {
+				put(i, s)
+				<-places
+			})
+		default:
+			put(i, s)
+		}
+	}
+	others.Wait()
+	if err := ctx.Err(); err != nil {
+		return v, err
+	}
+	// The cause, and not what was stopped because of it.
+	for _, err := range failed {
+		if err != nil && !errors.Is(err, context.Canceled) {
+			return v, err
+		}
+	}
+	if err := errors.Join(failed...); err != nil {
+		return v, err
+	}
+	for _, e := range entries {
+		v.Files = append(v.Files, e)
+		v.Size += e.Size
 	}
 	var err error
 	v.Digest, err = solera.ContentDigest(v.Type, v.Metadata, v.Files)

@@ -392,6 +392,45 @@ func TestRefusedDraftLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestFilesThatAreReadAtOnceKeepTheirNames(t *testing.T) {
+	tr := open(t)
+	r := start(t, tr, "load")
+	const many = 40
+	d := tracking.Draft{Artifact: "many", Type: "dataset", Files: map[string]tracking.Source{"writer": tracking.Writer(func(w io.Writer) error {
+		_, err := w.Write([]byte("w"))
+		return err
+	})}}
+	for i := range many {
+		d.Files[fmt.Sprintf("f%02d", i)] = tracking.Opener(func() (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(fmt.Sprint("content of ", i))), nil
+		})
+	}
+	v, _, err := r.Commit(ctx, d)
+	if err != nil || len(v.Files) != many+1 {
+		t.Fatalf("%d files, %v", len(v.Files), err)
+	}
+	opened := tr.Snapshot(ctx, v)
+	for i := range many {
+		if b, err := opened.ReadFile(fmt.Sprintf("f%02d", i)); err != nil || string(b) != fmt.Sprint("content of ", i) {
+			t.Errorf("f%02d: %q, %v", i, b, err)
+		}
+	}
+	// One that fails stops the others, and is what is told.
+	broken := errors.New("broken")
+	d.Files["f20"] = tracking.Opener(func() (io.ReadCloser, error) { return nil, broken })
+	if _, _, err := r.Commit(ctx, d); !errors.Is(err, broken) || errors.Is(err, context.Canceled) {
+		t.Errorf("got error %v", err)
+	}
+	stopped, stop := context.WithCancel(ctx)
+	stop()
+	if _, _, err := r.Commit(stopped, d); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the end: %v", err)
+	}
+	if list, err := tr.Versions(ctx, "many"); err != nil || len(list) != 1 {
+		t.Errorf("%d versions, %v", len(list), err)
+	}
+}
+
 func TestAliases(t *testing.T) {
 	tr := open(t)
 	r := start(t, tr, "load")

@@ -101,6 +101,9 @@ func (a *app) add(ctx context.Context, name string, files []string, flags addFla
 	if ferr := run.Finish(ctx, err, nil); err == nil {
 		err = ferr
 	}
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("add %s: %w: nothing was added", name, solera.ErrStopped)
+	}
 	if err == nil && len(flags.tags) > 0 {
 		v, err = w.Tag(ctx, v.Name(), flags.tags, nil)
 	}
@@ -181,17 +184,11 @@ func (a *app) addFiles(name string, put func(string, tracking.Source) error) err
 
 // fileSource is a file that is read when the version is committed.
 func fileSource(name string, info fs.FileInfo) tracking.Source {
-	return tracking.Writer(func(w io.Writer) error {
+	return tracking.Opener(func() (io.ReadCloser, error) {
 		if !info.Mode().IsRegular() {
-			return &solera.InputError{Op: "add " + name, File: name, Msg: "it is no file"}
+			return nil, &solera.InputError{Op: "add " + name, File: name, Msg: "it is no file"}
 		}
-		f, err := os.Open(name)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		_, err = io.Copy(w, f)
-		return err
+		return os.Open(name)
 	})
 }
 
