@@ -273,7 +273,7 @@ type misplaced struct {
 	err      error
 }
 
-func (m *misplaced) Error() string { return m.location + ": " + m.err.Error() }
+func (m *misplaced) Error() string { return m.err.Error() }
 func (m *misplaced) Unwrap() error { return m.err }
 
 func wrong(location string, value any, err error) error { return &misplaced{location, value, err} }

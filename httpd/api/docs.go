@@ -185,6 +185,10 @@ func serve(mux humago.Mux, path, kind string, content []byte) {
 	mux.HandleFunc("GET "+Root+path, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", kind)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if strings.HasPrefix(kind, "text/html") {
+			// Stricter than a page that runs, laxer than data: it has a sheet.
+			w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		}
 		_, _ = w.Write(content) // whoever asked may be gone
 	})
 }

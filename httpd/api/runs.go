@@ -188,7 +188,7 @@ func queryRuns(ctx context.Context, t *tracking.Tracker, r RunsRequest, at strin
 			return RunsPage{}, wrong(fmt.Sprintf("%scolumns[%d]", at, i), name, err)
 		}
 	}
-	runs, total, err := t.Search(ctx, q, true)
+	runs, total, err := t.Search(ctx, q, q.Project == "")
 	page := RunsPage{Runs: []RunRow{}, Total: total}
 	for _, run := range runs {
 		page.Runs = append(page.Runs, rowOf(run, r.Columns))
