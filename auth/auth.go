@@ -33,7 +33,7 @@ type Role string
 const (
 	Viewer Role = "viewer" // sees everything
 	Editor Role = "editor" // and writes runs, versions, aliases and notes, and deletes what can be restored
-	Admin  Role = "admin"  // and sees who did what
+	Admin  Role = "admin"  // and gives others their roles in the workspace
 )
 
 func (r Role) rank() int {

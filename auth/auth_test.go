@@ -205,8 +205,11 @@ func TestKeys(t *testing.T) {
 			wantErr(t, err, solera.ErrNotFound)
 		}
 		for _, bad := range []auth.Key{
-			{User: "ana"}, {User: "ana", Scope: "root"}, {User: "ana", Scope: auth.Read, Name: strings.Repeat("x", 101)},
-			{User: "ana", Scope: auth.Read, Name: "a\nb"}, {User: "ana", Scope: auth.Read, Name: "\xff"},
+			{User: "ana"},
+			{User: "ana", Scope: "root"},
+			{User: "ana", Scope: auth.Read, Name: strings.Repeat("x", 101)},
+			{User: "ana", Scope: auth.Read, Name: "a\nb"},
+			{User: "ana", Scope: auth.Read, Name: "\xff"},
 		} {
 			_, _, err := p.AddKey(ctx, bad)
 			wantErr(t, err, solera.ErrInvalid)

@@ -144,8 +144,17 @@ func (s *Server) admin(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
+// manages returns whether p gives the roles of all these workspaces.
+func manages(p auth.Principal, workspaces []string) bool {
+	return p.Full() && !slices.ContainsFunc(workspaces, func(name string) bool { return !p.Allows(name, auth.Admin) })
+}
+
+// listUsers lists everybody to an admin of the server; to an admin of a
+// workspace too, with what concerns that workspace.
 func (s *Server) listUsers(w http.ResponseWriter, r *http.Request) {
-	if !s.admin(w, r) {
+	p := auth.PrincipalOf(r.Context())
+	some := slices.ContainsFunc(slices.Collect(maps.Keys(s.stores)), func(name string) bool { return manages(p, []string{name}) })
+	if !some && !s.admin(w, r) {
 		return
 	}
 	list, err := s.o.Accounts.Users(r.Context())
@@ -153,7 +162,21 @@ func (s *Server) listUsers(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
+	for i, u := range list {
+		list[i] = shown(p, u)
+	}
 	writeJSON(w, http.StatusOK, list)
+}
+
+// shown returns what p may see of a user: of others, what concerns the
+// workspaces that p manages.
+func shown(p auth.Principal, u auth.User) auth.User {
+	if p.Admin() || p.User == u.Name {
+		return u
+	}
+	roles := maps.Clone(u.Roles)
+	maps.DeleteFunc(roles, func(name string, _ auth.Role) bool { return !manages(p, []string{name}) })
+	return auth.User{Name: u.Name, Admin: u.Admin, Roles: roles}
 }
 
 func (s *Server) addUser(w http.ResponseWriter, r *http.Request) {
@@ -195,11 +218,11 @@ func (s *Server) tellUser(w http.ResponseWriter, r *http.Request, status int, na
 		s.fail(w, r, err)
 		return
 	}
-	writeJSON(w, status, u)
+	writeJSON(w, status, shown(auth.PrincipalOf(r.Context()), u))
 }
 
-// changeUser changes what the body names. Users may change their own password
-// and nothing else.
+// changeUser changes what the body names. Users may change their own password,
+// admins of a workspace the roles in it.
 func (s *Server) changeUser(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		Admin    *bool                `json:"admin"`
@@ -212,14 +235,16 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	own := strings.EqualFold(name, p.User) && p.Full() && in.Admin == nil && in.Roles == nil
-	if !own && !s.admin(w, r) {
+	workspaces := slices.Sorted(maps.Keys(in.Roles))
+	given := len(workspaces) > 0 && manages(p, workspaces) && in.Admin == nil && in.Password == nil
+	if !own && !given && !s.admin(w, r) {
 		return
 	}
-	err := s.known(slices.Collect(maps.Keys(in.Roles)))
+	err := s.known(workspaces)
 	if err == nil && in.Admin != nil {
 		err = s.o.Accounts.SetAdmin(r.Context(), name, *in.Admin)
 	}
-	for _, workspace := range slices.Sorted(maps.Keys(in.Roles)) {
+	for _, workspace := range workspaces {
 		if err == nil {
 			err = s.o.Accounts.SetRole(r.Context(), name, workspace, in.Roles[workspace])
 		}

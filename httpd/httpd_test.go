@@ -390,6 +390,42 @@ func TestUsersAndKeys(t *testing.T) {
 	wantProblem(t, s.ask(t, "DELETE", "/api/v1/users/ana", "", root), 404, "ana")
 }
 
+func TestAnAdminOfAWorkspaceGivesItsRoles(t *testing.T) {
+	s := newSite(t, func(o *httpd.Options) { o.Workspaces["other"] = o.Workspaces["default"] })
+	s.key(t, "vera", auth.Viewer, auth.Read)
+	if err := s.accounts.SetRole(t.Context(), "vera", "other", auth.Viewer); err != nil {
+		t.Fatal(err)
+	}
+	boss := bearer(s.key(t, "boss", auth.Admin, auth.Full))
+	body := text(t, s.ask(t, "GET", "/api/v1/users", "", boss))
+	if !strings.Contains(body, `"name":"vera","admin":false,"roles":{"default":"viewer"}`) || strings.Contains(body, "other") {
+		t.Errorf("got %s", body)
+	}
+	if body := text(t, s.ask(t, "PATCH", "/api/v1/users/vera", `{"roles":{"default":"editor"}}`, boss)); !strings.Contains(body, `"roles":{"default":"editor"}`) {
+		t.Errorf("got %s", body)
+	}
+	u, err := s.accounts.User(t.Context(), "vera")
+	if err != nil || u.Roles["default"] != auth.Editor {
+		t.Errorf("got %+v, %v", u, err)
+	}
+	for _, body := range []string{
+		`{"roles":{"other":"editor"}}`, `{"roles":{"default":"viewer","other":"editor"}}`, `{"roles":{"nowhere":"editor"}}`, `{"roles":{}}`, `{}`,
+		`{"roles":{"default":"viewer"},"admin":true}`, `{"roles":{"default":"viewer"},"password":"correct horse battery"}`, `{"admin":true}`,
+	} {
+		wantProblem(t, s.ask(t, "PATCH", "/api/v1/users/vera", body, boss), 403, "admin")
+	}
+	wantProblem(t, s.ask(t, "POST", "/api/v1/users", `{"name":"x"}`, boss), 403, "admin")
+	// A key of less than full scope gives no roles.
+	less, _, err := s.accounts.AddKey(t.Context(), auth.Key{User: "boss", Scope: auth.Write})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantProblem(t, s.ask(t, "PATCH", "/api/v1/users/boss", `{"roles":{"default":"admin"}}`, bearer(less)), 403, "admin")
+	editor := bearer(s.key(t, "ed", auth.Editor, auth.Full))
+	wantProblem(t, s.ask(t, "PATCH", "/api/v1/users/ed", `{"roles":{"default":"admin"}}`, editor), 403, "admin")
+	wantProblem(t, s.ask(t, "GET", "/api/v1/users", "", editor), 403, "admin")
+}
+
 func TestBadBodies(t *testing.T) {
 	s := newSite(t, nil)
 	deep := strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000)

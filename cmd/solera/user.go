@@ -31,9 +31,9 @@ func (a *app) userCommand() *cobra.Command {
 		Use:   "user",
 		Short: "Say who may sign in to the server of this store, and make their keys",
 		Long: `List the users who may sign in to a server of this store, and their roles: a viewer
-sees everything, an editor also writes and deletes, an admin also sees who did
-what. Who can read the files of the store, or its database, may do all this
-without signing in. The verbs below change it; a running server follows at once.`,
+sees everything, an editor also writes and deletes, an admin also gives others
+their roles. Who can read the files of the store, or its database, may do all
+this without signing in. A running server follows what the verbs below change.`,
 		Example: "  solera user add ana --role editor\n  solera user key ana --for laptop",
 		Args:    noArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.listUsers(c.Context()) },
