@@ -9,7 +9,7 @@ export function number(x: number, language: string, digits = 4): string {
   if (!Number.isFinite(x)) return x > 0 ? "∞" : "−∞";
   if (Number.isInteger(x) && Math.abs(x) < 1e15) return new Intl.NumberFormat(language).format(x);
   const size = Math.abs(x);
-  if (size !== 0 && (size < 1e-4 || size >= 1e9)) return x.toExponential(digits - 1).replace("-", "−").replace("e−", "e−");
+  if (size !== 0 && (size < 1e-4 || size >= 1e9)) return Number(x.toPrecision(digits)).toExponential().replace("-", "−").replace("e−", "e−");
   return new Intl.NumberFormat(language, { maximumSignificantDigits: digits }).format(x);
 }
 

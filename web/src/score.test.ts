@@ -7,17 +7,17 @@ const result = (r: Partial<Result>): Result => ({ key: "accuracy", value: 1, low
 
 describe("a result", () => {
   test.each<[Partial<Result>, string]>([
-    [{ value: 1, n: 18, low: 0.8241, high: 1 }, "18 of 18 right, 82–100 %"],
-    [{ value: 17 / 18, n: 18, low: 0.7424, high: 0.9901 }, "17 of 18 right, 74–99 %"],
-    [{ value: 0.99951, n: 20000, low: 0.99911, high: 0.99973 }, "19,990 of 20,000 right, 99.91–99.97 %"],
+    [{ value: 1, n: 18, low: 0.8241, high: 1 }, "18 of 18 right, 82–100\u00a0%"],
+    [{ value: 17 / 18, n: 18, low: 0.7424, high: 0.9901 }, "17 of 18 right, 74–99\u00a0%"],
+    [{ value: 0.99951, n: 20000, low: 0.99911, high: 0.99973 }, "19,990 of 20,000 right, 99.91–99.97\u00a0%"],
     [{ key: "loss", value: 0.0220051, n: 18 }, "0.02201"],
     [{ key: "loss", value: 0.0220051, n: 18, low: 0.0041, high: 0.038 }, "0.02201, 0.0041–0.038"],
-    [{ key: "recall", value: 1, n: 18, low: 0.8241, high: 1 }, "100 %, 82–100 %"],
+    [{ key: "recall", value: 1, n: 18, low: 0.8241, high: 1 }, "100\u00a0%, 82–100\u00a0%"],
     [{ key: "note", value: "good" }, "good"],
     [{ key: "loss", value: null }, "–"],
     [{ key: "list", value: [1, 2] }, "[1,2]"],
   ])("%j is %s", (r, want) => expect(resultText(result(r), "en", en)).toBe(want));
-  test("in Spanish", () => expect(resultText(result({ n: 18, low: 0.8241, high: 1 }), "es", translator("es"))).toBe("18 de 18 aciertos, 82–100 %"));
+  test("in Spanish", () => expect(resultText(result({ n: 18, low: 0.8241, high: 1 }), "es", translator("es"))).toBe("18 de 18 aciertos, 82–100\u00a0%"));
 });
 
 test("percent never rounds to what it is not", () => {

@@ -81,7 +81,7 @@ export function sharePercent(v: number, n: number, language: string): string {
 
 /** An interval: "82–100 %" of a share, "0.004–0.038" of anything else. */
 export function intervalText(low: number, high: number, share: boolean, n: number, language: string): string {
-  return share ? `${sharePercent(low, n, language)}–${sharePercent(high, n, language)} %` : `${number(low, language, 3)}–${number(high, language, 3)}`;
+  return share ? `${sharePercent(low, n, language)}–${sharePercent(high, n, language)}\u00a0%` : `${number(low, language, 3)}–${number(high, language, 3)}`;
 }
 
 /** A result with what it rests on: "18 of 18 right, 82–100 %". */
@@ -93,6 +93,6 @@ export function resultText(r: Result, language: string, t: Translate): string {
     const counted = t("score.right", { right: Math.round(r.value * r.n), n: r.n });
     return interval ? `${counted}, ${interval}` : counted;
   }
-  const value = share && r.n !== null ? sharePercent(r.value, r.n, language) + " %" : number(r.value, language);
+  const value = share && r.n !== null ? sharePercent(r.value, r.n, language) + "\u00a0%" : number(r.value, language);
   return interval ? `${value}, ${interval}` : value;
 }

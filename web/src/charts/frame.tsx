@@ -47,7 +47,7 @@ export function ChartFrame({ title, note, controls, twin, svg, png, order = 3, c
   return (
     <Box component="section" aria-labelledby={id} miw={0}>
       <Group justify="space-between" align="flex-start" gap="xs" mb={4}>
-        <Title order={order} id={id} {...(order > 2 ? { fz: "md" } : {})}>
+        <Title order={order} id={id} style={{ flex: "1 1 140px", overflowWrap: "anywhere" }} {...(order > 2 ? { fz: "md" } : {})}>
           {title}
         </Title>
         <Group gap={4}>

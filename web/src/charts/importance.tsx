@@ -17,8 +17,8 @@ export function ImportanceBars({ list }: { list: Importance[] }) {
   const { t, language } = useSpeech();
   const ink = useInk();
   const label = 170;
-  const bars = 200;
-  const marks = 200;
+  const bars = 150;
+  const marks = 150;
   const gap = 56;
   const width = label + bars + gap + marks + 66;
   const height = 34 + list.length * row;

@@ -121,8 +121,8 @@ export function importance(runs: { params: Record<string, Value>; metric: Value 
     const enough = have.length >= fewest;
     const finite = values.every((v) => typeof v === "number" && Number.isFinite(v));
     const groups = groupsOf(values, metric);
-    // A text that differs in every run is a name, not a setting.
-    if (!finite && enough && groups.every((g) => g.length === 1)) continue;
+    // A text that differs from run to run is a name, not a setting.
+    if (!finite && enough && groups.length > have.length / 2) continue;
     const share = enough ? between(groups) : null;
     out.push({ param, n: have.length, values: distinct, share, rank: enough && finite ? spearman(values as number[], metric) : null });
   }

@@ -31,6 +31,7 @@ export const compare = {
   "compare.section.environment": "Machine and surroundings",
   "compare.tests": "Is one model better?",
   "compare.tests.how": "Both models answered the same rows, so only rows count on which one alone is right. If both were equally good, p is how often chance alone would split those rows at least so unevenly (exact McNemar test). Below 0.05, one is called better.",
+  "compare.tests.many": "These are {n} tests: of pairs that are equally good, about 1 in 20 would be called different by chance.",
   "compare.tests.pair": "Models",
   "compare.tests.of": "{a} and {b}",
   "compare.tests.onlyA": "Only the first right",

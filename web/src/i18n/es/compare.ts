@@ -31,6 +31,7 @@ export const compare: Same<typeof english> = {
   "compare.section.environment": "Equipo y entorno",
   "compare.tests": "¿Es mejor un modelo?",
   "compare.tests.how": "Ambos modelos respondieron a las mismas filas, así que solo cuentan aquellas en que acierta uno solo. Si fueran igual de buenos, p dice cuántas veces el azar repartiría esas filas al menos así de desigual (prueba exacta de McNemar). Por debajo de 0,05 se dice que uno es mejor.",
+  "compare.tests.many": "Son {n} pruebas: de los pares igual de buenos, cerca de 1 de cada 20 se diría distinto por azar.",
   "compare.tests.pair": "Modelos",
   "compare.tests.of": "{a} y {b}",
   "compare.tests.onlyA": "Solo acierta el primero",

@@ -7,7 +7,7 @@ import { A } from "../../parts/link";
 import { Failed, Loading, StateBadge } from "../../parts/status";
 import { useQueryTexts } from "../../query";
 import { resultText } from "../../score";
-import { visible } from "../run/text";
+import { commandLine, visible } from "../run/text";
 import { usePartName } from "../run/overview";
 import css from "./compare.module.css";
 import { useComparison, type PairedTest } from "./data";
@@ -157,7 +157,8 @@ function OneRow({ row, section, mark }: { row: Shown; section: string; mark: boo
 function written(section: string, key: string, v: unknown, language: string): string {
   if (typeof v === "number" && section === "run" && key === "duration") return duration(v, language);
   if (typeof v === "number" && section === "environment" && key.endsWith("_bytes")) return bytes(v, language);
-  return visible(shown(v, language));
+  if (key === "command") return visible(commandLine(v));
+  return visible(shown(v, language)).replace(/^sha256:([0-9a-f]{12})[0-9a-f]{52}$/, "$1");
 }
 
 /** Which differences the rows can bear out. */
@@ -171,6 +172,7 @@ function Tests({ tests, names }: { tests: PairedTest[]; names: Map<string, strin
       </Title>
       <Text size="sm" c="dimmed" mb="xs" maw={760}>
         {t("compare.tests.how")}
+        {tests.length > 3 && " " + t("compare.tests.many", { n: tests.length })}
       </Text>
       <Table.ScrollContainer minWidth={640} type="native">
         <Table aria-label={t("compare.tests")}>
