@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -243,11 +244,15 @@ func (s *Server) principal(r *http.Request) (auth.Principal, error) {
 	if s.o.Open {
 		return auth.Anyone(), nil
 	}
+	// A store that is away for longer is one that does not answer, and requests
+	// must not pile up before it.
+	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
+	defer cancel()
 	if key := shownKey(r); key != "" {
-		return s.o.Accounts.ByKey(r.Context(), key)
+		return s.o.Accounts.ByKey(ctx, key)
 	}
 	if token := sessionToken(r); token != "" {
-		return s.o.Accounts.BySession(r.Context(), token)
+		return s.o.Accounts.BySession(ctx, token)
 	}
 	return auth.Principal{}, nil
 }

@@ -69,6 +69,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		problem(w, http.StatusBadRequest, err.Error())
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		w.WriteHeader(499) // the client has gone; for the log
+	case errors.Is(err, context.DeadlineExceeded):
+		s.log.WarnContext(r.Context(), "the store does not answer", "request", requestID(r.Context()), "error", err)
+		problem(w, http.StatusServiceUnavailable, "the store does not answer; try again later")
 	default:
 		s.log.ErrorContext(r.Context(), "request failed", "request", requestID(r.Context()), "error", err)
 		problem(w, http.StatusInternalServerError, "the server could not do this; its log says why")

@@ -226,7 +226,7 @@ func (a *app) serverLog() *slog.Logger {
 		level = slog.LevelDebug
 	}
 	if a.isTerminal(a.stderr) && !a.json && a.env("CI") == "" {
-		return slog.New(tint.NewHandler(a.stderr, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !a.colour(a.stderr)}))
+		return slog.New(tint.NewTextHandler(a.stderr, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !a.colour(a.stderr)}))
 	}
 	return slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: level}))
 }
