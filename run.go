@@ -163,6 +163,17 @@ type RunOrder struct {
 	Descending bool
 }
 
+// A RunField is a field of params or summaries that runs have. Members of a list
+// stand for the list, so a run may have several values.
+type RunField struct {
+	Field   string // "params.optimizer"
+	Runs    int    // that have it
+	Numbers int    // values of each kind
+	Texts   int
+	Flags   int
+	Some    []string // texts, the most frequent first
+}
+
 // A Line is one line of a run's console output.
 type Line struct {
 	N      int64  `json:"n"`      // 1, 2, 3 … within the run

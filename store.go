@@ -82,6 +82,10 @@ type Tx interface {
 	// CountRuns returns how many runs the query chooses, without Limit and
 	// Offset.
 	CountRuns(RunQuery) (int, error)
+	// RunFields returns the fields of params and summaries that the runs have
+	// which q chooses, by name, with at most so many of their texts. Order, Limit
+	// and Offset do not matter. Names of more than 500 bytes are left out.
+	RunFields(q RunQuery, texts int) ([]RunField, error)
 	// RemoveRun removes the record of a run, its points, console and files for
 	// good. A run that is tied to a version by an edge is ErrConflict.
 	RemoveRun(RunID) error

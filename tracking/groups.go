@@ -3,9 +3,7 @@ package tracking
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -138,9 +136,9 @@ func valueOf(r solera.Run, flat map[string]solera.Fields, field string) any {
 	return text
 }
 
-// What is looked at at once, of the newest runs.
+// groupRuns is the most runs that are put into groups; someValues how many
+// texts of a field are told.
 const (
-	columnRuns = 5_000
 	groupRuns  = 50_000
 	someValues = 20
 )
@@ -148,68 +146,37 @@ const (
 // A RunColumn is a field that runs have.
 type RunColumn struct {
 	Name string
-	Kind string // "number", "text", "bool"; "mixed" where runs differ, or hold lists
-	Runs int    // of those looked at that have it
+	Kind string // "number", "text", "bool"; "mixed" where runs differ
+	Runs int    // that have it
 	Some []string
 }
 
 // Columns returns the fields of the params and summaries of runs, by name, and
-// up to 20 values of those that hold text, the most frequent first. Of a store
-// of very many runs, the newest 5,000 are looked at.
+// up to 20 values of those that hold text, the most frequent first. Project ""
+// means all.
 func (t *Tracker) Columns(ctx context.Context, project string) ([]RunColumn, error) {
-	type column struct {
-		kinds  map[string]bool
-		runs   int
-		values map[string]int
-	}
-	columns := map[string]*column{}
-	err := t.eachRun(ctx, solera.RunQuery{Project: project}, columnRuns, func(r solera.Run) {
-		for head, object := range map[string]solera.Fields{"params.": r.Params, "summary.": r.Summary} {
-			for key, v := range object.Flat() {
-				kind := ""
-				switch v.(type) {
-				case nil:
-					continue
-				case string:
-					kind = "text"
-				case bool:
-					kind = "bool"
-				case float64, json.Number, int, int64, uint64:
-					kind = "number"
-				default:
-					kind = "mixed"
-				}
-				c := columns[head+key]
-				if c == nil {
-					c = &column{kinds: map[string]bool{}, values: map[string]int{}}
-					columns[head+key] = c
-				}
-				c.kinds[kind] = true
-				c.runs++
-				if s, ok := v.(string); ok && len(s) <= 200 && len(c.values) < 1000 {
-					c.values[s]++
-				}
-			}
-		}
+	var fields []solera.RunField
+	err := t.Store.View(ctx, func(tx solera.Tx) (err error) {
+		fields, err = tx.RunFields(solera.RunQuery{Project: project}, someValues)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	var found []RunColumn
-	for _, name := range slices.Sorted(maps.Keys(columns)) {
-		c := columns[name]
+	columns := make([]RunColumn, len(fields))
+	for i, f := range fields {
 		kind := "mixed"
-		if len(c.kinds) == 1 {
-			for only := range c.kinds {
-				kind = only
-			}
+		switch {
+		case f.Texts+f.Flags == 0:
+			kind = "number"
+		case f.Numbers+f.Flags == 0:
+			kind = "text"
+		case f.Numbers+f.Texts == 0:
+			kind = "bool"
 		}
-		some := slices.SortedFunc(maps.Keys(c.values), func(a, b string) int {
-			return cmp.Or(cmp.Compare(c.values[b], c.values[a]), cmp.Compare(a, b))
-		})
-		found = append(found, RunColumn{name, kind, c.runs, some[:min(len(some), someValues)]})
+		columns[i] = RunColumn{f.Field, kind, f.Runs, f.Some}
 	}
-	return found, nil
+	return columns, nil
 }
 
 // eachRun calls fn with the newest runs of q, at most limit, in one snapshot.
