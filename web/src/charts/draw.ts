@@ -59,42 +59,31 @@ export function at(a: Axis, v: number): number {
  */
 export function trace(p: Stroke, xs: ArrayLike<number>, ys: ArrayLike<number>, x: Axis, y: Axis): void {
   const n = xs.length;
-  let open = false;
-  let column = NaN;
+  // All in locals, and no closure over them: this loop runs a million times
+  // for one chart of many runs.
+  const { log: logX, from: fromX, scale: scaleX, place: placeX } = x;
+  const { log: logY, from: fromY, scale: scaleY, place: placeY } = y;
+  const thick = n > 2 * Math.abs((at(x, xs[n - 1] ?? 0) - at(x, xs[0] ?? 0)) || 0);
+  let open = false; // there is a line to go on with
+  let column = NaN; // of pixels, whose points are being gathered; NaN is none
   let first = 0;
   let low = 0;
   let high = 0;
   let last = 0;
   let px = 0;
   let lowFirst = true;
-  const flush = () => {
-    if (Number.isNaN(column)) return;
-    if (open) p.lineTo(px, first);
-    else p.moveTo(px, first);
-    open = true;
-    if (low !== high) {
-      if (lowFirst) {
-        if (low !== first) p.lineTo(px, low);
-        if (high !== last) p.lineTo(px, high);
-      } else {
-        if (high !== first) p.lineTo(px, high);
-        if (low !== last) p.lineTo(px, low);
-      }
-      p.lineTo(px, last);
-    }
-    column = NaN;
-  };
-  const thick = n > 2 * Math.abs((at(x, xs[n - 1] ?? 0) - at(x, xs[0] ?? 0)) || 0);
   for (let i = 0; i < n; i++) {
     const v = ys[i]!;
     const vx = xs[i]!;
-    if (!Number.isFinite(v) || !Number.isFinite(vx) || (y.log && v <= 0) || (x.log && vx <= 0)) {
-      flush();
+    // A difference that is no number tells NaN and both infinities at once.
+    if (v - v !== 0 || vx - vx !== 0 || (logY && v <= 0) || (logX && vx <= 0)) {
+      if (column === column) put(p, open, px, first, low, high, last, lowFirst);
+      column = NaN;
       open = false;
       continue;
     }
-    const cx = at(x, vx);
-    const cy = at(y, v);
+    const cx = placeX + ((logX ? Math.log(vx) : vx) - fromX) * scaleX;
+    const cy = placeY + ((logY ? Math.log(v) : v) - fromY) * scaleY;
     if (!thick) {
       if (open) p.lineTo(cx, cy);
       else p.moveTo(cx, cy);
@@ -103,7 +92,10 @@ export function trace(p: Stroke, xs: ArrayLike<number>, ys: ArrayLike<number>, x
     }
     const c = Math.floor(cx);
     if (c !== column) {
-      flush();
+      if (column === column) {
+        put(p, open, px, first, low, high, last, lowFirst);
+        open = true;
+      }
       column = c;
       px = cx;
       first = low = high = last = cy;
@@ -119,7 +111,18 @@ export function trace(p: Stroke, xs: ArrayLike<number>, ys: ArrayLike<number>, x
     }
     last = cy;
   }
-  flush();
+  if (column === column) put(p, open, px, first, low, high, last, lowFirst);
+}
+
+// One column of pixels: where the line comes in, its two ends, where it goes on.
+function put(p: Stroke, open: boolean, px: number, first: number, low: number, high: number, last: number, lowFirst: boolean): void {
+  if (open) p.lineTo(px, first);
+  else p.moveTo(px, first);
+  if (low === high) return;
+  const [a, b] = lowFirst ? [low, high] : [high, low];
+  if (a !== first) p.lineTo(px, a);
+  if (b !== last) p.lineTo(px, b);
+  p.lineTo(px, last);
 }
 
 /** Walks round a band: along the top, and back along the bottom. */

@@ -118,9 +118,9 @@ export function MetricCharts({ runs, groups, live, settings, change, focus, onFo
         </Section>
       )}
       {sections.map(({ prefix, keys }) => {
-        const open = settings.find !== "" || !(closed[prefix] ?? false);
+        const open = settings.find !== "" || sections.length === 1 || !(closed[prefix] ?? false);
         return (
-          <Section key={prefix} title={sectionTitle(prefix, t)} n={keys.length} open={open} toggle={() => setClosed((old) => ({ ...old, [prefix]: open }))}>
+          <Section key={prefix} title={sectionTitle(prefix, t)} n={keys.length} open={open} toggle={sections.length === 1 ? undefined : () => setClosed((old) => ({ ...old, [prefix]: open }))}>
             {open && keys.map(panel)}
           </Section>
         );
@@ -373,6 +373,8 @@ function Chart({ metric, runs, groups, live, settings, range, setRange, focus, o
     queryKey: ["series", asked],
     queryFn: ({ signal }) => ask<Series[]>("POST", ws(["series"]), { series: asked, pixels: pixelsAsked }, signal),
     staleTime: 60_000,
+    // Comparing a million points with the old ones takes longer than drawing.
+    structuralSharing: false,
     enabled: active && asked.length > 0,
     placeholderData: keepPreviousData,
   });
@@ -393,6 +395,7 @@ function Chart({ metric, runs, groups, live, settings, range, setRange, focus, o
     queryKey: ["series", asked, steps],
     queryFn: ({ signal }) => ask<Series[]>("POST", ws(["series"]), { series: asked, pixels: pixelsAsked, ...steps }, signal),
     staleTime: 60_000,
+    structuralSharing: false,
     enabled: active && steps !== undefined,
     placeholderData: (old: Series[] | undefined, query) => (query && JSON.stringify(query.queryKey[1]) === JSON.stringify(asked) ? old : undefined),
   });

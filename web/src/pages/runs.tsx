@@ -167,7 +167,7 @@ function Page({ project }: { project: string }) {
         ) : (
           <GroupTable groups={groups.data ?? []} metrics={metricColumns} known={known} state={state} penOf={penOf} change={change} lit={lit} onLit={setLit} />
         )
-      ) : rows.pending || columnsQuery.isPending ? (
+      ) : rows.pending ? (
         <Stack p="sm" gap="xs" role="status" aria-label={t("load.loading")} flex={1}>{[0, 1, 2, 3, 4, 5].map((i) => <Skeleton key={i} h={26} />)}</Stack>
       ) : rows.total === 0 ? (
         <Empty title={t("runs.noneFound")}>
