@@ -282,13 +282,7 @@ func invalid(location string, value any, format string, args ...any) error {
 	return wrong(location, value, fmt.Errorf("%w: "+format, append([]any{solera.ErrInvalid}, args...)...))
 }
 
-// in returns the workspace as a project sees it.
-func in(t *tracking.Tracker, project string) *tracking.Tracker {
-	of := *t
-	of.Project = project
-	return &of
-}
-
+// list returns s as JSON has it: a list, never null.
 func list[T any](s []T) []T {
 	if s == nil {
 		return []T{}

@@ -284,14 +284,6 @@ func (Number) Schema(huma.Registry) *huma.Schema {
 	}}
 }
 
-func numbers[T ~float64](values []T) []Number {
-	out := make([]Number, len(values))
-	for i, v := range values {
-		out[i] = Number(v)
-	}
-	return out
-}
-
 // A ComparedRow is one thing that at least one of the compared runs has.
 type ComparedRow struct {
 	Key         string    `json:"key"`
