@@ -77,7 +77,7 @@ export function Shell() {
       <AppShell.Header>
         <Group h="100%" px={{ base: "xs", sm: "md" }} gap="xs" wrap="nowrap">
           {!signing && <Burger opened={menu} onClick={toggle} size="sm" hiddenFrom="sm" aria-label={t("app.menu")} aria-expanded={menu} />}
-          <Anchor component={Link} to="/" underline="never" c="inherit" className={css.logo}>
+          <Anchor component={Link} to="/" underline="never" c="inherit" className={css.logo} aria-label="Solera">
             <img src="/icon.svg" width={24} height={24} alt="" />
             <Text fw={700} visibleFrom={project ? "sm" : "xs"} component="span">
               Solera

@@ -26,7 +26,6 @@ export const lineage = {
   "lineage.alone": "It stands alone",
   "lineage.alone.text": "It was made from no other version, and no run has used it.",
   "lineage.run": "run",
-  "lineage.version": "version",
   "lineage.kind": "Kind",
   "lineage.stage": "Stage",
   "lineage.experiment": "Experiment",
@@ -40,7 +39,6 @@ export const lineage = {
   "lineage.name": "Name",
   "lineage.from": "Made from",
   "lineage.to": "Went into",
-  "lineage.fold.open": { one: "{n} {what}: show it", other: "{n} {what}: show them" },
   "lineage.fold.runs": { one: "{n} run", other: "{n} runs" },
   "lineage.fold.versions": { one: "{n} version", other: "{n} versions" },
 } satisfies Record<string, TextOf>;

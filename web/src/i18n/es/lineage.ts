@@ -26,7 +26,6 @@ export const lineage: Same<typeof en> = {
   "lineage.alone": "No tiene parientes",
   "lineage.alone.text": "No se hizo de ninguna otra versión y ninguna ejecución la ha usado.",
   "lineage.run": "ejecución",
-  "lineage.version": "versión",
   "lineage.kind": "Clase",
   "lineage.stage": "Etapa",
   "lineage.experiment": "Experimento",
@@ -40,7 +39,6 @@ export const lineage: Same<typeof en> = {
   "lineage.name": "Nombre",
   "lineage.from": "Hecho de",
   "lineage.to": "Entró en",
-  "lineage.fold.open": { one: "{n} {what}: mostrar", other: "{n} {what}: mostrar" },
   "lineage.fold.runs": { one: "{n} ejecución", other: "{n} ejecuciones" },
   "lineage.fold.versions": { one: "{n} versión", other: "{n} versiones" },
 };

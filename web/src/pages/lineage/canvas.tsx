@@ -5,7 +5,7 @@ import dagre from "@dagrejs/dagre";
 import { BaseEdge, Background, Controls, Handle, MarkerType, MiniMap, Position, ReactFlow, ReactFlowProvider, useReactFlow, type Edge, type EdgeProps, type Node as FlowNode, type NodeProps } from "@xyflow/react";
 import "@xyflow/react/dist/style.css";
 import { useEffect, useMemo, type KeyboardEvent } from "react";
-import { useSpeech, type Key, type Translate } from "../../i18n";
+import { useSpeech, type Key } from "../../i18n";
 import { TypeIcon } from "../artifacts/parts";
 import type { Fold, Node, Shown } from "./graph";
 import "./canvas.css";
@@ -64,7 +64,6 @@ function Drawing({ shown, root, selected, way, found, focus, onSelect, onOpen }:
         draggable: false,
         connectable: false,
         ariaRole: "button",
-        ariaLabel: label(data, t),
         domAttributes: {
           "aria-roledescription": undefined,
           "aria-pressed": data.fold ? undefined : id === selected,
@@ -72,7 +71,7 @@ function Drawing({ shown, root, selected, way, found, focus, onSelect, onOpen }:
       };
     };
     return [...shown.nodes.map((n) => box(n.id, { node: n })), ...shown.folds.map((f) => box(f.id, { fold: f }))];
-  }, [shown, places, root, selected, way, found, down, t]);
+  }, [shown, places, root, selected, way, found, down]);
   const edges = useMemo<LineEdge[]>(
     () =>
       shown.edges.map((e) => {
@@ -199,12 +198,6 @@ function LineView({ sourceX, sourceY, targetX, targetY, data, markerEnd }: EdgeP
     }
   }
   return <BaseEdge path={path} {...(markerEnd ? { markerEnd } : {})} />;
-}
-
-function label(d: { node?: Node; fold?: Fold }, t: Translate): string {
-  if (d.fold) return t("lineage.fold.open", { n: d.fold.members.length, what: d.fold.what });
-  const n = d.node!;
-  return n.kind === "run" ? [t("lineage.run"), n.name, n.state ? t(`state.${n.state}` as Key) : ""].join(" ") : [t("lineage.version"), n.name, n.type, n.deleted ? t("art.deleted") : ""].join(" ");
 }
 
 function BoxView({ data: d, selected }: NodeProps<BoxNode>) {
