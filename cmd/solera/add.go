@@ -49,8 +49,8 @@ Files that NAME's newest version has already make no new one.`,
 		RunE: func(c *cobra.Command, args []string) error { return a.add(c.Context(), args[0], args[1:], flags) },
 	}
 	f := c.Flags()
-	f.StringVar(&flags.typ, "type", "dataset", "`TYPE` of the artifact, for its first version and all others")
-	f.StringArrayVar(&flags.refs, "ref", nil, "a file that is not copied: `URL[=sha256:DIGEST@SIZE]`; may be given several times")
+	f.StringVar(&flags.typ, "type", "dataset", "`TYPE` of the artifact and all its versions")
+	f.StringArrayVar(&flags.refs, "ref", nil, "a file at `URL`[=sha256:DIGEST@SIZE] that is not copied")
 	f.StringArrayVar(&flags.aliases, "alias", nil, "an `ALIAS` of the version")
 	f.StringArrayVar(&flags.tags, "tag", nil, "a `TAG` of the version")
 	f.StringArrayVar(&flags.metadata, "metadata", nil, "`KEY=VALUE` that belongs to the content")

@@ -20,7 +20,7 @@ func (a *app) artifactsCommand() *cobra.Command {
 	var tag string
 	c := &cobra.Command{
 		Use:   "artifacts [NAME[:REF]]",
-		Short: "List artifacts, the versions of one, or the files of a version; change what is said of them",
+		Short: "List artifacts, their versions and files, or change what is said of them",
 		Long: `Without an argument: the newest version of every artifact. With NAME: all
 versions of it, newest first. With NAME:v0 or NAME:ALIAS: that version and its
 files. The commands below add versions by hand and change what is said of one:

@@ -101,8 +101,12 @@ func (a *app) sign(t *tracking.Tracker) error {
 	if key == nil || err != nil {
 		return err
 	}
-	if key.path == "" && !a.json && !a.quiet {
+	switch {
+	case a.json || a.quiet:
+	case key.path == "":
 		fmt.Fprintln(a.stderr, "solera: no place for a signing key: what this command makes is signed with a key that ends with it (SOLERA_KEY=FILE names a place)")
+	case key.made:
+		a.tellNewKey(key)
 	}
 	t.Key = solera.SigningKey{ID: key.ID(), Public: key.Public(), Owner: a.actor(), Created: solera.MicrosOf(time.Now())}
 	t.Sign = func(run solera.Run, v solera.Version, used []solera.Version) ([]byte, error) {
@@ -120,8 +124,14 @@ func (a *app) initKey() {
 	case err != nil:
 		a.report(err) // the first command that commits will insist
 	case key != nil && key.made:
-		fmt.Fprintf(a.stderr, "solera: made the key with which your artifacts are signed: %s\n", key.path)
+		a.tellNewKey(key)
 	}
+}
+
+// tellNewKey says that a key was made: who named a file that has one, and
+// mistyped, would not know whose key signs now.
+func (a *app) tellNewKey(key *signer) {
+	fmt.Fprintf(a.stderr, "solera: made the key with which your artifacts are signed: %s\n", key.path)
 }
 
 func (a *app) keyCommand() *cobra.Command {

@@ -148,6 +148,7 @@ file solera.yaml, no network. Begin with a sample, or with your own table:
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", maxWidth)))
 	f := root.PersistentFlags()
 	f.StringVarP(&a.dir, "directory", "C", "", "work in `DIR`")
 	f.StringVar(&a.config, "config", "", "read `FILE` in the place of solera.yaml")

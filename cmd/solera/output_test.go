@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/eval"
@@ -246,4 +247,29 @@ func TestTablesBreakNoWordThatFits(t *testing.T) {
 	if width := []int{20, 30}; fitColumns(width, []int{20, 30}, 50) {
 		t.Errorf("columns that fit became %v", width)
 	}
+}
+
+func TestHelpFitsAHundredColumns(t *testing.T) {
+	a, out := testApp(nil)
+	root, _ := a.command()
+	root.SetOut(out)
+	var walk func(*cobra.Command)
+	walk = func(c *cobra.Command) {
+		out.Reset()
+		if err := c.Help(); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if n := len([]rune(strings.TrimSpace(line))); n > maxWidth {
+				t.Errorf("%s: a line of %d columns: %s", c.CommandPath(), n, line)
+			}
+		}
+		if out.Len() == 0 {
+			t.Errorf("%s: no help", c.CommandPath())
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(root)
 }
