@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "1d7e451c76ef18dbf5c88f73f99ad276897e55fb7d265d57aa280559e5e98e04"
+		return "97be3d32886d09212a70888a5939fbc4fd4502d59b43192f10a9537c2abf6de3"
 	case "preprocess":
-		return "ed37a140ac8cfd0f26ba3ef741e6f39a4fd6dfb212680b5c371bac8a705a9708"
+		return "c98d11d8c79d3d4665e63aee4516c5a41798cf7ca633bd05515a93fe54ab674c"
 	case "build":
-		return "a030abe2f47bbd9d67f876bcc8e06e8888e30e91e477fe7683883e1b618153e6"
+		return "efdacc372d6b4ea6a196d57b6244152ae5dc3c1ea81c290d1dae45616a69afb1"
 	case "train":
-		return "3da3481b6c8d935c7d85adbb825937e98993ba954550656ced4bbe03ae3cbd5e"
+		return "877e87c8011fabd221ddb75b46e77eb8b8c70653e371682b044bfb65351e7dd6"
 	}
 	return ""
 }
