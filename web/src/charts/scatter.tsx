@@ -103,7 +103,7 @@ export function Scatter({ dots, x, y, logX = false, logY = false, onOpen }: Prop
             cy={py(d.y)}
             r={near === d.id ? 7 : 5}
             fill={tone(d.colour)}
-            fillOpacity={0.85}
+            fillOpacity={0.65}
             stroke={near === d.id ? ink.text : ink.ground}
             strokeWidth={near === d.id ? 2 : 1}
             role="button"

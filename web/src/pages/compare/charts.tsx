@@ -1,7 +1,7 @@
 import { Group, Text } from "@mantine/core";
 import { useMemo, useState } from "react";
 import type { RunDetail } from "../../api";
-import { useQueries } from "@tanstack/react-query";
+import { useQueries, type UseQueryResult } from "@tanstack/react-query";
 import { ask, ws } from "../../api";
 import { pen } from "../../charts/colour";
 import { useInk } from "../../charts/ink";
@@ -12,6 +12,11 @@ import { A } from "../../parts/link";
 import { Empty, Failed, Loading } from "../../parts/status";
 import { useChartSettings } from "../run/charts";
 
+// One function for all renderings, so that the list stays the same while the runs do.
+function together(all: UseQueryResult<RunDetail>[]) {
+  return { pending: all.some((r) => r.isPending), error: all.find((r) => r.isError)?.error, runs: all.flatMap((r) => r.data ?? []) };
+}
+
 /** The metrics that at least two of the runs have, drawn over each other. */
 export function CompareCharts({ project, ids }: { project: string; ids: string[] }) {
   const { t } = useSpeech();
@@ -21,7 +26,7 @@ export function CompareCharts({ project, ids }: { project: string; ids: string[]
   const [focus, setFocus] = useState<string>();
   const found = useQueries({
     queries: ids.map((id) => ({ queryKey: ["run", id], queryFn: ({ signal }: { signal: AbortSignal }) => ask<RunDetail>("GET", ws(["runs", id]), undefined, signal) })),
-    combine: (all) => ({ pending: all.some((r) => r.isPending), error: all.find((r) => r.isError)?.error, runs: all.flatMap((r) => r.data ?? []) }),
+    combine: together,
   });
   const common = useMemo(() => {
     const count = new Map<string, number>();

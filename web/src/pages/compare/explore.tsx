@@ -230,8 +230,18 @@ function ParallelPart({ project, runs, fields, metrics }: { project: string; run
         </Group>
       )}
       {brushed && kept.length > 0 && (
-        <Table.ScrollContainer minWidth={480} type="native" mt="xs">
+        <Table.ScrollContainer minWidth={480} type="native" tabIndex={0} mt="xs">
           <Table fz="sm" verticalSpacing={4} aria-label={t("compare.kept", { n: kept.length, total: runs.length })}>
+            <Table.Thead>
+              <Table.Tr>
+                <Table.Th>{t("compare.run")}</Table.Th>
+                {list.map((a) => (
+                  <Table.Th key={a.field} ta={a.scale.kind === "number" ? "right" : "left"}>
+                    {shortField(a.field)}
+                  </Table.Th>
+                ))}
+              </Table.Tr>
+            </Table.Thead>
             <Table.Tbody>
               {kept.slice(0, 20).map((r) => (
                 <Table.Tr key={r.id}>
@@ -241,7 +251,7 @@ function ParallelPart({ project, runs, fields, metrics }: { project: string; run
                     </A>
                   </Table.Td>
                   {list.map((a) => (
-                    <Table.Td key={a.field} ta={typeof r.values[a.field] === "number" ? "right" : "left"}>
+                    <Table.Td key={a.field} ta={a.scale.kind === "number" ? "right" : "left"}>
                       {word(r.values[a.field], language)}
                     </Table.Td>
                   ))}

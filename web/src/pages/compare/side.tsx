@@ -3,6 +3,7 @@ import { Fragment } from "react";
 import { bytes, duration, number, real, shown } from "../../format";
 import { useInk } from "../../charts/ink";
 import { useSpeech, type Key } from "../../i18n";
+import { Breakable } from "../../parts/breakable";
 import { A } from "../../parts/link";
 import { Failed, Loading, StateBadge } from "../../parts/status";
 import { useQueryTexts } from "../../query";
@@ -117,7 +118,7 @@ function OneRow({ row, section, mark }: { row: Shown; section: string; mark: boo
   return (
     <tr className={mark ? css.differs : undefined}>
       <th scope="row" className={css.key}>
-        {visible(row.key)}
+        <Breakable>{visible(row.key)}</Breakable>
       </th>
       {row.values.map((v, i) => {
         const isNumber = typeof v === "number";
@@ -174,7 +175,7 @@ function Tests({ tests, names }: { tests: PairedTest[]; names: Map<string, strin
         {t("compare.tests.how")}
         {tests.length > 3 && " " + t("compare.tests.many", { n: tests.length })}
       </Text>
-      <Table.ScrollContainer minWidth={640} type="native">
+      <Table.ScrollContainer minWidth={640} type="native" tabIndex={0}>
         <Table aria-label={t("compare.tests")}>
           <Table.Thead>
             <Table.Tr>

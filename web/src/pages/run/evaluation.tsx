@@ -177,7 +177,7 @@ function Classes({ scores }: { scores: PartScores }) {
   };
   return (
     <Section title={t("run.classes")}>
-      <Table.ScrollContainer minWidth={420} type="native">
+      <Table.ScrollContainer minWidth={420} type="native" tabIndex={0}>
         <Table verticalSpacing={6} aria-label={t("run.classes")}>
           <Table.Thead>
             <Table.Tr>

@@ -28,7 +28,7 @@ function Versions({ list, none, label }: { list: VersionName[]; none: string; la
   const { t } = useSpeech();
   if (list.length === 0) return <Text c="dimmed">{none}</Text>;
   return (
-    <Table.ScrollContainer minWidth={480} type="native">
+    <Table.ScrollContainer minWidth={480} type="native" tabIndex={0}>
       <Table aria-label={label}>
         <Table.Thead>
           <Table.Tr>
@@ -84,7 +84,7 @@ export function RunFiles({ run }: { run: RunDetail }) {
     );
   }
   return (
-    <Table.ScrollContainer minWidth={420} type="native" maw={960}>
+    <Table.ScrollContainer minWidth={420} type="native" tabIndex={0} maw={960}>
       <Table aria-label={t("run.tab.files")}>
         <Table.Thead>
           <Table.Tr>

@@ -5,6 +5,7 @@ import { Fragment, useMemo, useState, type ReactNode } from "react";
 import { ApiError, useChangeRun, useRights, type FileEntry, type RunDetail } from "../../api";
 import { bytes, duration, moment, number, shown } from "../../format";
 import { useSpeech, type Key } from "../../i18n";
+import { Breakable } from "../../parts/breakable";
 import { Copy } from "../../parts/copy";
 import { A } from "../../parts/link";
 import { Failed, Loading, StateBadge } from "../../parts/status";
@@ -76,7 +77,9 @@ function Results({ summary }: { summary: Record<string, unknown> }) {
           <Table.Tbody>
             {p.results.map((r) => (
               <Table.Tr key={r.key}>
-                <Table.Td style={{ overflowWrap: "anywhere" }}>{r.key}</Table.Td>
+                <Table.Td style={{ overflowWrap: "anywhere" }}>
+                  <Breakable>{r.key}</Breakable>
+                </Table.Td>
                 <Table.Td ta="right" style={{ overflowWrap: "anywhere" }}>
                   {visible(resultText(r, language, t))}
                 </Table.Td>
@@ -114,7 +117,7 @@ function Params({ params }: { params: Record<string, unknown> }) {
               {found.map(([k, v]) => (
                 <Table.Tr key={k}>
                   <Table.Th scope="row" fw={400} w="55%" style={{ overflowWrap: "anywhere" }}>
-                    {k}
+                    <Breakable>{k}</Breakable>
                   </Table.Th>
                   <Table.Td ta="right" style={{ overflowWrap: "anywhere" }} title={typeof v === "number" ? String(v) : undefined}>
                     {visible(shown(v, language)) || "–"}
