@@ -210,7 +210,7 @@ function ChartBar({ settings, change, metrics, grouped }: { settings: ChartSetti
       />
       <Select
         size="xs"
-        w={150}
+        w={175}
         aria-label={t("lines.x")}
         leftSection={<Text size="xs" c="dimmed">x</Text>}
         allowDeselect={false}
@@ -336,7 +336,7 @@ function Panel(props: PanelProps) {
     <Box ref={ref} mih={268} p="xs" bd="1px solid var(--mantine-color-default-border)" style={{ borderRadius: "var(--mantine-radius-sm)" }}>
       {seen ? <Chart {...props} controls={controls} height={220} active={inViewport || full} /> : <Skeleton h={248} animate={false} />}
       {full && (
-        <Modal opened fullScreen onClose={() => setFull(false)} title={metric} closeButtonProps={{ "aria-label": t("close") }}>
+        <Modal opened fullScreen onClose={() => setFull(false)} aria-label={metric} closeButtonProps={{ "aria-label": t("close") }}>
           <Chart {...props} controls={controls} height={Math.max(260, window.innerHeight - 170)} active />
         </Modal>
       )}

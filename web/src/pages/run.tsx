@@ -124,7 +124,7 @@ export function RunPage() {
         </Alert>
       )}
       {r.error && (
-        <Alert color="red" title={t("run.error")} mb="md">
+        <Alert color={r.state === "killed" ? "orange" : "red"} title={t(r.state === "killed" ? "run.stopped" : "run.error")} mb="md">
           <Text size="sm" ff="monospace" style={{ whiteSpace: "pre-wrap", overflowWrap: "anywhere" }}>
             {r.error}
           </Text>

@@ -71,6 +71,7 @@ export const run = {
   "run.kernel": "Arithmetic",
   "run.more": "More",
   "run.error": "Why it failed",
+  "run.stopped": "Why it stopped",
   "run.compare": "Compare with …",
   "run.delete": "Delete",
   "run.restore": "Restore",

@@ -71,6 +71,7 @@ export const run: Same<typeof english> = {
   "run.kernel": "Aritmética",
   "run.more": "Más",
   "run.error": "Por qué falló",
+  "run.stopped": "Por qué se detuvo",
   "run.compare": "Comparar con …",
   "run.delete": "Eliminar",
   "run.restore": "Restaurar",
