@@ -8,6 +8,7 @@ import { useSpeech } from "../i18n";
 import type { Pen } from "./colour";
 import { axis, at as placeOf, extent, extentX, nearest, pad, surround, trace } from "./draw";
 import css from "./lines.module.css";
+import { numberScale, ticks } from "./scale";
 
 /** One line of a chart: ascending xs and a y for each (NaN is a gap). */
 export interface Line {
@@ -107,8 +108,8 @@ export function Lines(props: Props) {
         y: { distr: logY ? 3 : 1, range: () => latest.current.view.y },
       },
       axes: [
-        { stroke: ink, grid: { show: false }, ticks: { ...grid, size: 4 }, font, size: 28, space: 50, values: (_, vs) => vs.map((v) => (v === null ? "" : writeX(v))) },
-        { stroke: ink, grid, ticks: { show: false }, font, size: 56, gap: 6, space: 32, values: (_, vs) => vs.map((v) => (v === null ? "" : number(v, language, 5))) },
+        { stroke: ink, grid: { show: false }, ticks: { ...grid, size: 4 }, font, size: 28, space: 50, ...(logX ? { splits: (_u: uPlot, _i: number, low: number, high: number) => marks(low, high, width / 80) } : {}), values: (_, vs) => vs.map((v) => (v === null ? "" : writeX(v))) },
+        { stroke: ink, grid, ticks: { show: false }, font, size: 56, gap: 6, space: 32, ...(logY ? { splits: (_u: uPlot, _i: number, low: number, high: number) => marks(low, high, height / 40) } : {}), values: (_, vs) => vs.map((v) => (v === null ? "" : number(v, language, 5))) },
       ],
       series: [{}, { show: false }],
       hooks: {
@@ -242,6 +243,11 @@ export function Lines(props: Props) {
       {reading && <Marker plot={plot.current} reading={reading} view={view} logX={logX} logY={logY} />}
     </Box>
   );
+}
+
+// The marks of a logarithmic axis; within one decade those of a plain one.
+function marks(low: number, high: number, about: number): number[] {
+  return high / low < 10 ? ticks(low, high, about) : numberScale([low, high], { log: true }).ticks(about);
 }
 
 const tipRows = 16;

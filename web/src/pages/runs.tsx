@@ -169,6 +169,8 @@ function Page({ project }: { project: string }) {
         )
       ) : rows.pending ? (
         <Stack p="sm" gap="xs" role="status" aria-label={t("load.loading")} flex={1}>{[0, 1, 2, 3, 4, 5].map((i) => <Skeleton key={i} h={26} />)}</Stack>
+      ) : filterFault !== undefined && rows.total === undefined ? (
+        <Empty title={t("runs.fault")}>{t("runs.fault.text")}</Empty>
       ) : rows.total === 0 ? (
         <Empty title={t("runs.noneFound")}>
           <Button variant="default" size="xs" onClick={() => change({ where: "" })}>
@@ -180,8 +182,13 @@ function Page({ project }: { project: string }) {
       )}
       <div className={css.actions}>
         <Text size="xs" c="dimmed" role="status">
-          {grouping ? t("runs.groupCount", { n: groups.data?.length ?? 0 }) : t("runs.count", { n: rows.total ?? 0 })}
+          {grouping ? t("runs.groupCount", { n: groups.data?.length ?? 0 }) : rows.total !== undefined && t("runs.count", { n: rows.total })}
         </Text>
+        {columnsQuery.isPending && (
+          <Text size="xs" c="dimmed">
+            {t("runs.columns.loading")}
+          </Text>
+        )}
         {chosen.size > 0 && <Actions project={project} chosen={chosen} clear={() => choose(none)} rows={rows} />}
         <Group gap={6} ml="auto" wrap="nowrap">
           <Text size="xs" c="dimmed" id="runs-top">
