@@ -23,7 +23,7 @@ GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'
 
 .PHONY: help
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## Build Solera and run the wine project (PROJECT=examples/iris for another).
@@ -56,6 +56,15 @@ web/node_modules/.package-lock.json: web/package-lock.json
 web-check: ## Check the types of the dashboard and run its tests.
 	@if ! { $(NODE); }; then echo "the dashboard is not checked: it needs Node 20 and npm"; \
 		else $(MAKE) --no-print-directory web/node_modules/.package-lock.json && cd web && npm run --silent check && npm run --silent test; fi
+
+# The browser is Debian's chromium, or what CHROMIUM names.
+.PHONY: e2e
+e2e: build ## Drive the dashboard with a real browser. Needs Node 20 and Chromium.
+	SOLERA=bin/solera node --test --test-reporter=spec e2e/dashboard.test.mjs
+
+.PHONY: screenshots
+screenshots: build ## Take the pictures of the documentation anew: docs/media.
+	SOLERA=bin/solera node e2e/screenshots.mjs
 
 .PHONY: test
 test: ## Run the tests. Needs nothing but Go.

@@ -1,0 +1,280 @@
+// The dashboard in a real browser, on a real server, over a real store.
+// `make e2e` builds the binary and runs this; SOLERA and CHROMIUM say which.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { launch, open, project, serve, settled, slowTraining, until, violations, wine, workshop } from "./harness.mjs";
+
+let shop, browser, server, runs;
+const home = `/p/${project}`;
+
+before(async () => {
+  shop = workshop();
+  await wine(shop);
+  [browser, server] = await Promise.all([launch(), serve(shop)]);
+  const answer = await fetch(`${server.url}/api/v1/workspaces/default/runs?project=${project}&limit=100`);
+  runs = (await answer.json()).runs;
+});
+
+after(async () => {
+  await browser?.close();
+  const code = await server?.stop();
+  shop?.remove();
+  if (server) assert.equal(code, 0, "the server ends well when asked to");
+});
+
+const trained = (experiment) => runs.find((r) => r.stage === "train" && r.experiment === experiment);
+
+/** Opens a page for a test and holds it to its manners at the end. */
+async function visit(path, fn, options) {
+  const tab = await open(browser, server, options);
+  try {
+    await tab.go(path);
+    await settled(tab.page);
+    await fn(tab.page, tab);
+    assert.deepEqual(tab.faults, []);
+  } finally {
+    await tab.close();
+  }
+}
+
+describe("on a server of one's own", () => {
+  test("the projects lead to the runs", () =>
+    visit("/", async (page) => {
+      await page.getByRole("link", { name: project }).first().click();
+      await page.getByText("train exp003").first().waitFor();
+      assert.match(page.url(), new RegExp(`${home}$`));
+      assert.match(await page.title(), /wine-classification · Solera/);
+    }));
+
+  test("a condition chooses runs, is in the address, and says where it is wrong", () =>
+    visit(home, async (page, tab) => {
+      const box = page.getByRole("combobox", { name: "Condition on runs" }).or(page.getByRole("textbox", { name: "Condition on runs" })).first();
+      await box.fill('stage = "train" and experiment = "exp002"');
+      await box.press("Escape");
+      await box.press("Enter");
+      await page.getByText("2 runs", { exact: true }).waitFor();
+      assert.equal(await page.getByText("train exp003").count(), 0);
+      assert.match(decodeURIComponent(page.url()), /exp002/);
+      await page.reload();
+      await page.getByText("2 runs", { exact: true }).waitFor();
+      tab.expect(/400/);
+      await box.fill("stage = = 3");
+      await box.press("Escape");
+      await box.press("Enter");
+      await page.getByRole("alert").first().waitFor();
+    }));
+
+  test("a chart moves while a run trains, and the run's end shows", async () => {
+    const training = await slowTraining(shop, 1500);
+    try {
+      await visit(home, async (page) => {
+        const row = page.getByRole("row").filter({ hasText: "slow" }).first();
+        await row.getByText("running").waitFor();
+        const canvas = page.locator("canvas").first();
+        await canvas.waitFor();
+        const picture = () => canvas.evaluate((c) => c.toDataURL());
+        const seen = new Set();
+        await until("the chart moved three times", async () => seen.add(await picture()).size >= 4, 30);
+        training.stop();
+        await row.getByText("running").waitFor({ state: "detached", timeout: 30_000 });
+      });
+    } finally {
+      training.stop();
+      await training.ended;
+    }
+  });
+
+  test("a cell of the confusion matrix opens its rows", () =>
+    visit(`${home}/runs/${trained("exp001").id}`, async (page) => {
+      await page.getByRole("tab", { name: "Evaluation" }).click();
+      const matrix = page.locator('[data-chart="confusion"]').first();
+      await matrix.waitFor();
+      const cell = matrix.getByRole("button").first();
+      const count = Number(/\d+/.exec(await cell.getAttribute("aria-label"))[0]);
+      assert.ok(count > 0, "the first class has rows that were recognised");
+      await cell.focus();
+      await page.keyboard.press("Enter");
+      const table = page.getByRole("region", { name: /rows/i }).getByRole("table");
+      await table.waitFor();
+      await until("the rows of the cell are listed", async () => (await table.locator("tbody tr").count()) === count);
+    }));
+
+  test("from a model one follows the lineage to the rows of the raw table", () =>
+    visit(`${home}/artifacts`, async (page) => {
+      await page.getByRole("link", { name: "trained-wine-model-exp003" }).click();
+      await page.getByRole("link", { name: "v0", exact: true }).click();
+      await page.getByRole("button", { name: "Lineage" }).click();
+      await page.locator(".react-flow__node").first().waitFor();
+      assert.equal(await page.locator(".react-flow__node").count(), 8);
+      assert.equal(await page.locator(".lineage-box.on-way").count(), 5, "model, train, preprocess's data and run, raw data");
+      // By keyboard: a box is a button.
+      const box = page.locator('.react-flow__node[data-id="wine-preprocess:v0"]');
+      await box.focus();
+      await page.keyboard.press("Enter");
+      await page.getByRole("region", { name: "wine-preprocess:v0" }).waitFor();
+      await page.getByText("List", { exact: true }).click();
+      await page.getByRole("cell", { name: "wine-raw:v0" }).first().waitFor();
+      await page.getByRole("link", { name: "rows of wine-raw:v0" }).click();
+      await page.getByRole("table", { name: "train.parquet" }).waitFor();
+      await page.getByRole("columnheader", { name: /alcohol/ }).waitFor();
+      await page.getByText("14.23", { exact: true }).first().waitFor();
+    }));
+
+  test("a version can be checked, named and compared", () =>
+    visit(`${home}/artifacts/wine-raw/v1?tab=provenance`, async (page) => {
+      await page.getByText("Signed, and the signature verifies").waitFor();
+      await page.getByRole("button", { name: "Check now" }).click();
+      await page.getByText("Everything is as it was committed").waitFor();
+      await page.getByRole("button", { name: "Actions for wine-raw:v1" }).click();
+      await page.getByRole("menuitem", { name: "Aliases…" }).click();
+      await page.getByLabel("New alias").fill("golden");
+      await page.getByRole("button", { name: "Save" }).click();
+      await page.getByText("golden", { exact: true }).waitFor();
+      await page.getByRole("button", { name: "Compare with v0" }).click();
+      await page.getByText("moved to another part").first().waitFor();
+      await page.goto(`${server.url}${home}/audit`);
+      await page.getByText("golden").first().waitFor();
+      await page.getByRole("button", { name: "Check the chain" }).click();
+      await page.getByText(/The chain of .* entries is whole/).waitFor();
+    }));
+
+  test("everything is said in Spanish too", () =>
+    visit(
+      `${home}/artifacts/wine-raw/v0`,
+      async (page) => {
+        await page.getByRole("tab", { name: "Procedencia" }).click();
+        await page.getByText("Comprobar ahora").waitFor();
+        assert.equal(await page.evaluate(() => document.documentElement.lang), "es");
+      },
+      { language: "es" },
+    ));
+
+  test("nothing serious is found by axe on any page, in light and dark, wide and narrow", async (t) => {
+    const model = trained("exp003");
+    const pages = [
+      "/",
+      home,
+      `${home}/runs/${model.id}`,
+      `${home}/runs/${model.id}?tab=charts`,
+      `${home}/runs/${model.id}?tab=evaluation`,
+      `${home}/runs/${model.id}?tab=console`,
+      `${home}/compare?runs=${[trained("exp001"), trained("exp002")].map((r) => r.id).join(",")}`,
+      `${home}/artifacts`,
+      `${home}/artifacts/wine-raw`,
+      `${home}/artifacts/wine-raw/v0`,
+      `${home}/artifacts/trained-wine-model-exp003/v0?file=weights.safetensors`,
+      `${home}/artifacts/trained-wine-model-exp003/v0?file=report.json`,
+      `${home}/artifacts/trained-wine-model-exp003/v0?tab=provenance`,
+      `${home}/diff?a=wine-raw:v0&b=wine-raw:v1`,
+      `${home}/lineage/trained-wine-model-exp003/v0`,
+      `${home}/lineage/trained-wine-model-exp003/v0?view=list`,
+      `${home}/audit`,
+      "/account",
+      "/nowhere",
+    ];
+    for (const look of [{ theme: "light" }, { theme: "dark" }, { theme: "light", width: 390, height: 800 }]) {
+      const name = look.width ? "narrow" : look.theme;
+      for (const path of pages) {
+        await t.test(`${name} ${path.replace(home, "")}`, () =>
+          visit(
+            path,
+            async (page) => {
+              assert.deepEqual(await violations(page), []);
+              const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+              assert.ok(over <= 0, `the page is ${over} pixels wider than the window`);
+            },
+            look,
+          ));
+      }
+    }
+  });
+
+  test("pages of users never run in the origin", async () => {
+    const answer = await fetch(`${server.url}/api/v1/workspaces/default/artifacts/${project}/wine-raw/v0/files/schema.json`);
+    assert.equal(answer.status, 200);
+    assert.match(answer.headers.get("content-disposition"), /^attachment/);
+    assert.equal(answer.headers.get("x-content-type-options"), "nosniff");
+  });
+});
+
+describe("on a server of a team", () => {
+  let team;
+  before(async () => {
+    team = await serve(shop, "--auth");
+  });
+  after(async () => {
+    assert.equal(await team?.stop(), 0);
+  });
+
+  test("without credentials nothing is told", async () => {
+    for (const path of ["projects", `runs?project=${project}`, "artifacts", "audit", `lineage?ref=${project}/wine-raw:v0`]) {
+      const answer = await fetch(`${team.url}/api/v1/workspaces/default/${path}`);
+      assert.equal(answer.status, 401, path);
+      assert.doesNotMatch(await answer.text(), /wine-raw/);
+    }
+  });
+
+  test("who is not known is asked to sign in, refused with a wrong key, and brought back with the right one", async () => {
+    const tab = await open(browser, team);
+    const { page } = tab;
+    try {
+      tab.expect(/401/);
+      await tab.go(`${home}/artifacts`);
+      await page.getByRole("heading", { name: "Sign in" }).waitFor();
+      assert.deepEqual(await violations(page), []);
+      assert.equal(await page.getByText("wine-raw").count(), 0);
+      await page.getByRole("textbox", { name: "API key" }).fill("solera_" + "0".repeat(43));
+      await page.getByRole("button", { name: "Sign in" }).click();
+      await page.getByText("The key is not valid here.").waitFor();
+      await page.getByRole("textbox", { name: "API key" }).fill(team.key);
+      await page.getByRole("button", { name: "Sign in" }).click();
+      await page.getByRole("link", { name: "wine-raw" }).waitFor();
+      assert.match(page.url(), /artifacts$/);
+
+      // A key is made, shown once, and revoked.
+      await tab.go("/account");
+      await page.getByRole("button", { name: "New key" }).click();
+      await page.getByLabel("What for").fill("laptop");
+      await page.getByLabel("May").selectOption("read");
+      await page.getByRole("button", { name: "Make the key" }).click();
+      const key = await page.getByTestId("new-key").innerText();
+      assert.match(key, /^solera_[0-9A-Za-z]{43}$/);
+      const asks = () => fetch(`${team.url}/api/v1/workspaces/default/projects`, { headers: { Authorization: `Bearer ${key}` } });
+      assert.equal((await asks()).status, 200);
+      await page.reload();
+      await page.getByText("laptop").waitFor();
+      assert.equal(await page.getByText(key).count(), 0, "the key is shown once");
+      await page.getByRole("button", { name: "Revoke the key laptop" }).click();
+      await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+      await page.getByText("revoked", { exact: true }).waitFor();
+      assert.equal((await asks()).status, 401);
+
+      // Somebody who may only look is offered nothing else.
+      await page.getByRole("button", { name: "New user" }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByRole("textbox", { name: "Name" }).fill("bea");
+      await dialog.getByRole("textbox", { name: "Password" }).fill("a long password of bea");
+      await dialog.getByRole("button", { name: "Add" }).click();
+      await page.getByRole("cell", { name: "bea", exact: true }).waitFor();
+      for (const theme of ["light", "dark"]) {
+        await page.emulateMedia({ colorScheme: theme });
+        assert.deepEqual(await violations(page), []);
+      }
+      await page.getByRole("button", { name: /^Account: admin/ }).click();
+      await page.getByRole("menuitem", { name: "Sign out" }).click();
+      await page.getByRole("heading", { name: "Sign in" }).waitFor();
+      await page.getByText("Name and password", { exact: true }).click();
+      await page.getByRole("textbox", { name: "Name" }).fill("bea");
+      await page.getByRole("textbox", { name: "Password" }).fill("a long password of bea");
+      await page.getByRole("button", { name: "Sign in" }).click();
+      await page.getByRole("link", { name: project }).first().waitFor();
+      await tab.go(`${home}/artifacts/wine-raw/v0`);
+      await page.getByRole("tab", { name: "Provenance" }).waitFor();
+      assert.equal(await page.getByRole("button", { name: /^Actions for/ }).count(), 0);
+      assert.deepEqual(tab.faults, []);
+    } finally {
+      await tab.close();
+    }
+  });
+});

@@ -1,0 +1,179 @@
+// What the browser tests and the screenshots stand on: a project that was
+// trained, servers of the real program over its store, and a real browser.
+//
+// SOLERA    the binary; default bin/solera. It is not built here.
+// CHROMIUM  the browser; default chromium of the PATH or of Debian.
+
+import { execFile, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+
+const root = resolve(import.meta.dirname, "..");
+// The tools are those of the dashboard.
+const require = createRequire(join(root, "web", "package.json"));
+const { chromium } = require("playwright-core");
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+const binary = resolve(root, process.env.SOLERA ?? "bin/solera");
+const browsers = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+export const project = "wine-classification";
+
+/** A folder of its own, and an environment in which nobody's settings show. */
+export function workshop() {
+  const dir = mkdtempSync(join(tmpdir(), "solera-e2e-"));
+  const env = { PATH: process.env.PATH, HOME: dir, TMPDIR: dir, LANG: "C.UTF-8", TZ: "UTC", SOLERA_KEY: join(dir, "signing.pem"), USER: "ana" };
+  const run = promisify(execFile);
+  return {
+    dir,
+    env,
+    /** Runs solera and returns what it printed. */
+    async solera(...args) {
+      const { stdout } = await run(binary, ["-C", dir, ...args], { env, maxBuffer: 1 << 26 });
+      return stdout;
+    },
+    /** Starts solera and returns the process. */
+    start(...args) {
+      return spawn(binary, ["-C", dir, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+    },
+    async edit(file, ...changes) {
+      let text = await readFile(join(dir, file), "utf8");
+      for (const [from, to] of changes) {
+        const next = text.replace(from, to);
+        if (next === text) throw new Error(`${file}: nothing there is ${from}`);
+        text = next;
+      }
+      await writeFile(join(dir, file), text);
+    },
+    remove() {
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Trains the wine project twice: the second time with other parts, so that versions differ. */
+export async function wine(shop) {
+  await shop.solera("init", "wine");
+  await shop.solera("run");
+  await shop.edit("solera.yaml", [/train: 0\.8, val: 0\.1, test: 0\.1/, "train: 0.7, val: 0.15, test: 0.15"], [/exp001, epochs: 100/, "exp001, epochs: 12"]);
+  await shop.solera("run");
+}
+
+/** A training that takes a while, beside what the project has. */
+export function slowTraining(shop, epochs) {
+  const yaml = readFileSync(join(shop.dir, "solera.yaml"), "utf8").replace(/experiments:\n(?: +- .*\n)+/, `experiments:\n  - {name: slow, epochs: ${epochs}, batch_size: 4, learning_rate: 0.0005, optimizer: adam}\n`);
+  return writeFile(join(shop.dir, "slow.yaml"), yaml).then(() => {
+    const child = shop.start("train", "-q", "--config", "slow.yaml");
+    let said = "";
+    child.stderr.on("data", (b) => (said += b));
+    child.stdout.resume();
+    const ended = new Promise((done) => child.on("exit", (code) => done({ code, said })));
+    return { ended, stop: () => child.kill("SIGINT") };
+  });
+}
+
+/** Starts a server on a free port and waits until it answers. */
+export async function serve(shop, ...args) {
+  const child = shop.start("server", "--listen", "127.0.0.1:0", "--json", ...args);
+  let errors = "";
+  child.stderr.on("data", (b) => (errors = (errors + b).slice(-20_000)));
+  const ended = new Promise((done) => child.on("exit", done));
+  const ready = await new Promise((done, fail) => {
+    let text = "";
+    const timer = setTimeout(() => fail(new Error("the server does not start:\n" + errors)), 20_000);
+    child.stdout.on("data", (b) => {
+      text += b;
+      if (!text.includes("\n")) return;
+      clearTimeout(timer);
+      done(JSON.parse(text.slice(0, text.indexOf("\n"))));
+    });
+    child.on("exit", (code) => fail(new Error(`the server ended with ${code}:\n${errors}`)));
+  });
+  return {
+    url: ready.url.replace(/\/$/, ""),
+    key: ready.admin_key,
+    log: () => errors,
+    async stop() {
+      child.kill("SIGTERM");
+      return ended;
+    },
+  };
+}
+
+export async function launch() {
+  const executablePath = browsers.find((b) => b && existsSync(b));
+  if (!executablePath) throw new Error("no Chromium here: install the package chromium, or set CHROMIUM to a browser");
+  return chromium.launch({
+    executablePath,
+    args: [
+      "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync", "--force-color-profile=srgb", "--font-render-hinting=none",
+    ],
+  });
+}
+
+/**
+ * Opens a page that watches itself: what it wrote to the console as an error,
+ * what it threw, and every request that left the server's origin.
+ */
+export async function open(browser, server, { theme = "light", language = "en", width = 1280, height = 800, scale = 1 } = {}) {
+  const context = await browser.newContext({
+    viewport: { width, height }, deviceScaleFactor: scale, colorScheme: theme, locale: language === "es" ? "es-ES" : "en-GB",
+    timezoneId: "UTC", reducedMotion: "reduce",
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  const faults = [];
+  const expected = [];
+  page.on("console", (m) => {
+    if (m.type() === "error" && !expected.some((e) => e.test(`${m.text()} ${m.location().url}`))) faults.push(`console: ${m.text()} ${m.location().url}`);
+  });
+  page.on("pageerror", (e) => faults.push(`thrown: ${e.message}`));
+  page.on("request", (r) => {
+    const url = new URL(r.url());
+    if (url.origin !== server.url && url.protocol !== "data:" && url.protocol !== "blob:") faults.push(`left the origin: ${r.url()}`);
+  });
+  return {
+    page,
+    faults,
+    /** An error that a test provokes is no fault. */
+    expect: (pattern) => expected.push(pattern),
+    go: (path) => page.goto(server.url + path, { waitUntil: "load" }),
+    close: () => context.close(),
+  };
+}
+
+/** What axe finds that is serious or worse, as lines. */
+export async function violations(page) {
+  // The policy of the pages forbids scripts that are not theirs, so axe comes
+  // through the debugger.
+  await page.evaluate(axe);
+  const found = await page.evaluate(() =>
+    globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], resultTypes: ["violations"] }),
+  );
+  return found.violations
+    .filter((v) => v.impact === "serious" || v.impact === "critical")
+    .flatMap((v) => v.nodes.slice(0, 5).map((n) => `${v.id} (${v.impact}): ${n.target.join(" ")}: ${(n.failureSummary ?? "").split("\n").slice(0, 3).join(" ").trim()}`));
+}
+
+/** Waits until nothing of the page is loading any more. */
+export async function settled(page) {
+  await page.locator("#main").waitFor();
+  await page.waitForFunction(() => !document.querySelector('[aria-busy="true"], .mantine-Loader-root, .mantine-Skeleton-root'), null, { timeout: 15_000 });
+  await page.waitForTimeout(250);
+}
+
+/** Polls until fn returns something true, and returns it. */
+export async function until(what, fn, seconds = 20) {
+  const end = Date.now() + seconds * 1000;
+  for (;;) {
+    const v = await fn();
+    if (v) return v;
+    if (Date.now() > end) throw new Error(`after ${seconds} s still not: ${what}`);
+    await new Promise((r) => setTimeout(r, 150));
+  }
+}
