@@ -113,6 +113,9 @@ func (a *app) openRecords(ctx context.Context, at home, create bool) (db *store.
 		if err := os.MkdirAll(checkpoints, 0o755); err != nil {
 			return nil, "", &solera.InputError{Op: "make folder " + checkpoints, File: checkpoints, Err: err}
 		}
+		if folder := filepath.Dir(checkpoints); filepath.Base(folder) == local {
+			keepOut(folder) // a folder of another name may hold more than a store
+		}
 	}
 	hint := a.self() + " run makes it"
 	if at.url != "" {
@@ -148,4 +151,16 @@ func (a *app) openBlobs(ctx context.Context, at home, create bool) (solera.Blobs
 		return nil, err
 	}
 	return s, nil
+}
+
+// keepOut keeps a store out of the commits of the repository that it lies in:
+// it is large, and solera.lock says what is in it. That it cannot be written
+// is no fault.
+func keepOut(folder string) {
+	f, err := os.OpenFile(filepath.Join(folder, ".gitignore"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return // it is there already, or the user's own
+	}
+	_, _ = f.WriteString("*\n")
+	_ = f.Close()
 }
