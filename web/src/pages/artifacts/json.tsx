@@ -39,7 +39,7 @@ function Value({ value, depth, open, name }: { value: unknown; depth: number; op
       <Anchor component="button" type="button" className="json-fold" c="inherit" underline="never" aria-expanded={unfolded} onClick={() => fold(!unfolded)}>
         <Icon size={14} aria-hidden />
         {name}
-        <span className="json-count">{list ? `[${entries.length}]` : unfolded ? "" : t("json.keys", { n: entries.length })}</span>
+        <span className="json-count">{list ? `[${entries.length}]` : unfolded && name ? "" : t("json.keys", { n: entries.length })}</span>
       </Anchor>
       {unfolded && (
         <div className="json-inner">
