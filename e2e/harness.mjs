@@ -160,10 +160,18 @@ export async function violations(page) {
     .flatMap((v) => v.nodes.slice(0, 5).map((n) => `${v.id} (${v.impact}): ${n.target.join(" ")}: ${(n.failureSummary ?? "").split("\n").slice(0, 3).join(" ").trim()}`));
 }
 
-/** Waits until nothing of the page is loading any more. */
+/** Waits until nothing that is in sight is loading any more. */
 export async function settled(page) {
   await page.locator("#main").waitFor();
-  await page.waitForFunction(() => !document.querySelector('[aria-busy="true"], .mantine-Loader-root, .mantine-Skeleton-root'), null, { timeout: 15_000 });
+  await page.waitForFunction(
+    () =>
+      ![...document.querySelectorAll('[aria-busy="true"], .mantine-Loader-root, .mantine-Skeleton-root')].some((e) => {
+        const r = e.getBoundingClientRect();
+        return r.width > 0 && r.top < innerHeight && r.bottom > 0 && r.left < innerWidth && r.right > 0;
+      }),
+    null,
+    { timeout: 15_000 },
+  );
   await page.waitForTimeout(250);
 }
 
