@@ -3,9 +3,9 @@ import { commandLine, diffLines, hits, pieces, visible } from "./text";
 
 describe("visible", () => {
   test.each([
-    ["\u001b[31mred\u001b[0m", "␛[31mred␛[0m"],
-    ["50 %\r60 %", "50 %␍60 %"],
-    ["a\u0000b\u007f", "a␀b␡"],
+    ["\u001b[31mred\u001b[0m", "^[[31mred^[[0m"],
+    ["50 %\r60 %", "50 %^M60 %"],
+    ["a\u0000b\u007f", "a^@b^?"],
     ["user\u202eexe.txt", "user⟨U+202E⟩exe.txt"],
     ["tab\tstays, ü and 日本 too", "tab\tstays, ü and 日本 too"],
   ])("%j", (text, want) => expect(visible(text)).toBe(want));

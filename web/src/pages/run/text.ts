@@ -2,14 +2,14 @@
 
 /**
  * The text with everything that would not show, or would change how the rest
- * shows, made visible: control characters as their pictures (an escape is ␛),
- * signs that turn the direction of writing as their numbers.
+ * shows, made visible: control characters in the way of terminals (an escape
+ * is ^[), signs that turn the direction of writing as their numbers.
  */
 export function visible(text: string): string {
   return text.replace(/[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, (c) => {
     const code = c.charCodeAt(0);
-    if (code < 0x20) return String.fromCharCode(0x2400 + code);
-    if (code === 0x7f) return "␡";
+    if (code < 0x20) return "^" + String.fromCharCode(0x40 + code);
+    if (code === 0x7f) return "^?";
     return `⟨U+${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
   });
 }
