@@ -100,7 +100,7 @@ export function Lines(props: Props) {
     const options: uPlot.Options = {
       width,
       height,
-      padding: [8, 12, 0, 0],
+      padding: [8, 22, 0, 0],
       legend: { show: false },
       cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false }, y: false },
       scales: {

@@ -345,6 +345,8 @@ function Panel(props: PanelProps) {
 }
 
 const pixelsAsked = 700;
+/** So many live points of a series are kept beside what was read. */
+const mostHeard = 4_000;
 
 /** The steps that a stretch of x may hold. */
 function stepsWithin(points: { points: Points; xs: Float64Array }[], range: Range): { from: number; to: number } | undefined {
@@ -375,10 +377,16 @@ function Chart({ metric, runs, groups, live, settings, range, setRange, focus, o
     staleTime: 60_000,
     // Comparing a million points with the old ones takes longer than drawing.
     structuralSharing: false,
+    // A run that writes for hours is read again now and then: thinned as the
+    // rest, and what was heard until then need not be kept.
+    refetchInterval: () => (ids.some((id) => live.of(id, metric).length > mostHeard) ? 5_000 : false),
     enabled: active && asked.length > 0,
     placeholderData: keepPreviousData,
   });
   const read = useMemo(() => collect(whole.data), [whole.data]);
+  useEffect(() => {
+    for (const s of whole.data ?? []) if (live.of(s.run, s.key).length > mostHeard) live.forget(s.run, s.key, s.times.at(-1) ?? 0);
+  }, [whole.data, live]);
   const started = useMemo(() => new Map(runs.map((r) => [r.id, r.started ? Date.parse(r.started) / 1000 : undefined])), [runs]);
 
   // Zoomed in, the exact points of the stretch are asked for.

@@ -92,6 +92,13 @@ export function patchRun(queries: QueryClient, row: RunRow): boolean {
   return found;
 }
 
+// What is being read at this moment may have been read before the page began
+// to listen, so it is given up and asked for once more.
+function readAgain(queries: QueryClient, run: string): void {
+  const those = { queryKey: ["series"], predicate: (q: { queryKey: readonly unknown[] }) => JSON.stringify(q.queryKey).includes(`"${run}"`) };
+  void queries.cancelQueries(those).then(() => queries.invalidateQueries(those));
+}
+
 /**
  * Listens to a project and to the points of some runs. A lost connection comes
  * back by itself and goes on where it was. After each new connection what is
@@ -119,7 +126,7 @@ export function useEvents(project: string, runs: string[]): Live {
     source.addEventListener("hello", (e: MessageEvent<string>) => {
       if ((JSON.parse(e.data) as { resumed?: boolean }).resumed) return;
       void queries.invalidateQueries({ queryKey: ["runs", project] });
-      for (const run of names.split(",")) if (run) void queries.invalidateQueries({ queryKey: ["series"], predicate: (q) => JSON.stringify(q.queryKey).includes(run) });
+      for (const run of names.split(",")) if (run) readAgain(queries, run);
     });
     source.addEventListener("points", (e: MessageEvent<string>) => live.current?.add(JSON.parse(e.data) as PointsEvent));
     source.addEventListener("run", (e: MessageEvent<string>) => {
@@ -127,6 +134,9 @@ export function useEvents(project: string, runs: string[]): Live {
       if (!patchRun(queries, row)) refresh();
       if (row.state !== "running" && before !== row.id) {
         before = row.id;
+        // Its last points may have come after the page stopped to listen to it.
+        readAgain(queries, row.id);
+        void queries.invalidateQueries({ queryKey: ["metrics"] });
         void queries.invalidateQueries({ queryKey: ["run", row.id] });
         void queries.invalidateQueries({ queryKey: ["columns", project] });
       }
