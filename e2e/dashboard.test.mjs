@@ -66,7 +66,7 @@ describe("on a server of one's own", () => {
     }));
 
   test("a chart moves while a run trains, and the run's end shows", async () => {
-    const training = await slowTraining(shop, 1500);
+    const training = await slowTraining(shop, 120_000);
     try {
       await visit(home, async (page) => {
         const row = page.getByRole("row").filter({ hasText: "slow" }).first();
