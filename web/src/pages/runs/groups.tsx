@@ -55,7 +55,7 @@ export function GroupTable({ groups, metrics, known, state, penOf, change, lit, 
               <Text size="xs" c="dimmed">{t("runs.groups.chart")}</Text>
             </Table.Th>
             {state.group.map((g) => (
-              <Table.Th key={g} scope="col" title={g}>
+              <Table.Th key={g} scope="col" title={g} ta={known.get(g)?.kind === "number" ? "right" : "left"}>
                 {titleText(shownColumn(g, known), t)}
               </Table.Th>
             ))}
@@ -86,7 +86,7 @@ export function GroupTable({ groups, metrics, known, state, penOf, change, lit, 
                   </Group>
                 </Table.Td>
                 {state.group.map((f) => (
-                  <Table.Td key={f} fw={500}>
+                  <Table.Td key={f} fw={500} ta={typeof g.by[f] === "number" ? "right" : "left"}>
                     {g.by[f] === null || g.by[f] === undefined ? <Text span c="dimmed" size="sm">{t("runs.groups.lacks")}</Text> : shown(g.by[f], language)}
                   </Table.Td>
                 ))}
@@ -115,7 +115,7 @@ function Mean({ of }: { of: Average | undefined }) {
   if (!of || of.n === 0) return <Text span c="dimmed" size="sm">–</Text>;
   const range = `${t("runs.groups.range")}: ${number(real(of.min), language)} – ${number(real(of.max), language)}`;
   return (
-    <span title={range}>
+    <span title={range} style={{ whiteSpace: "nowrap" }}>
       {number(real(of.mean), language)}
       <span className={css.beside}>
         {of.low !== null && of.high !== null ? ` [${number(of.low, language, 3)}–${number(of.high, language, 3)}]` : ""} n {number(of.n, language)}
