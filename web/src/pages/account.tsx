@@ -161,7 +161,7 @@ function Keys({ user, all }: { user: string; all: boolean }) {
           {t("account.keys.none")}
         </Text>
       ) : (
-        <ScrollArea>
+        <ScrollArea viewportProps={{ tabIndex: 0 }}>
           <Table miw={640} verticalSpacing={8}>
             <Table.Thead>
               <Table.Tr>
@@ -276,7 +276,7 @@ function Users({ self }: { self: string }) {
       ) : q.isError ? (
         <Failed error={q.error} retry={() => void q.refetch()} />
       ) : (
-        <ScrollArea>
+        <ScrollArea viewportProps={{ tabIndex: 0 }}>
           <Table miw={640} verticalSpacing={8}>
             <Table.Thead>
               <Table.Tr>

@@ -99,7 +99,7 @@ export function Artifacts() {
           {rows.length === 0 ? (
             <Empty title={t("art.noMatch")} />
           ) : (
-            <ScrollArea>
+            <ScrollArea viewportProps={{ tabIndex: 0 }}>
               <Table highlightOnHover miw={720} verticalSpacing={8}>
                 <Table.Thead>
                   <Table.Tr>

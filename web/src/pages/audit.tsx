@@ -106,7 +106,7 @@ export function Audit() {
         <Empty title={t(filtered ? "audit.noMatch" : "audit.none")} icon={<IconHistory size={40} stroke={1.2} aria-hidden />} />
       ) : (
         <>
-          <ScrollArea>
+          <ScrollArea viewportProps={{ tabIndex: 0 }}>
             <Table miw={820} verticalSpacing={8}>
               <Table.Thead>
                 <Table.Tr>

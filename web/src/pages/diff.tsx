@@ -139,7 +139,7 @@ function Rows({ diff: d }: { diff: RowsDiff }) {
           <Title order={3} mb={4}>
             {t("diff.columns")}
           </Title>
-          <ScrollArea mb="lg">
+          <ScrollArea mb="lg" viewportProps={{ tabIndex: 0 }}>
             <Table maw={560} verticalSpacing={4}>
               <Table.Tbody>
                 {columns.map(([name, what]) => (
@@ -167,7 +167,7 @@ function Rows({ diff: d }: { diff: RowsDiff }) {
               />
             )}
           </Group>
-          <ScrollArea>
+          <ScrollArea viewportProps={{ tabIndex: 0 }}>
             <Table miw={640} verticalSpacing={6}>
               <Table.Thead>
                 <Table.Tr>
@@ -252,7 +252,7 @@ function FileChanges({ diff: d }: { diff: VersionDiff }) {
       <Title order={2} mb="xs">
         {t("diff.files")}
       </Title>
-      <ScrollArea>
+      <ScrollArea viewportProps={{ tabIndex: 0 }}>
         <Table miw={640} verticalSpacing={6}>
           <Table.Thead>
             <Table.Tr>
@@ -296,7 +296,7 @@ export function Changes({ title, text, changes }: { title: string; text?: string
           {text}
         </Text>
       )}
-      <ScrollArea>
+      <ScrollArea viewportProps={{ tabIndex: 0 }}>
         <Table miw={560} verticalSpacing={6}>
           <Table.Thead>
             <Table.Tr>

@@ -231,7 +231,7 @@ function List({ graph, project, found }: { graph: Graph; project: string; found:
     </>
   );
   return (
-    <ScrollArea>
+    <ScrollArea viewportProps={{ tabIndex: 0 }}>
       <Table miw={680} verticalSpacing={6}>
         <Table.Thead>
           <Table.Tr>

@@ -60,7 +60,7 @@ export function ArtifactPage() {
       {versions.length === 0 ? (
         <Empty title={t("art.allDeleted")}>{t("art.allDeleted.text")}</Empty>
       ) : (
-        <ScrollArea>
+        <ScrollArea viewportProps={{ tabIndex: 0 }}>
           <Table highlightOnHover miw={820} verticalSpacing={8}>
             <Table.Thead>
               <Table.Tr>

@@ -138,7 +138,7 @@ function Tensors({ tensors }: { tensors: Tensor[] }) {
       <Text size="sm" c="dimmed" mb="xs">
         {t("ver.tensors", { n: tensors.length, values: number(total, language) })}
       </Text>
-      <ScrollArea>
+      <ScrollArea viewportProps={{ tabIndex: 0 }}>
         <Table miw={760} verticalSpacing={6}>
           <Table.Thead>
             <Table.Tr>

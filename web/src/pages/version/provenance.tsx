@@ -127,7 +127,7 @@ function Details({ version: v, provenance: p, statement }: { version: VersionDet
             {t("prov.inputs.none")}
           </Text>
         ) : (
-          <ScrollArea>
+          <ScrollArea viewportProps={{ tabIndex: 0 }}>
             <Table maw={760} verticalSpacing={6}>
               <Table.Tbody>
                 {inputs.map((r, i) => {
