@@ -455,7 +455,7 @@ func (a *app) printRuns(out io.Writer, runs []solera.Run, total int, columns []s
 		for _, row := range rows {
 			var line []string
 			for _, field := range columns {
-				line = append(line, cell(shortText(row[field]), 40))
+				line = append(line, withInterval(row, field))
 			}
 			lines = append(lines, line)
 		}
@@ -505,7 +505,7 @@ func runTable(runs []solera.Run, rows []solera.Fields, projects bool, now time.T
 		width := lipgloss.Width(header)
 		values := make([]string, len(rows))
 		for i, row := range rows {
-			values[i] = cell(shortText(row[field]), 20)
+			values[i] = withInterval(row, field)
 			width = max(width, lipgloss.Width(values[i]))
 		}
 		if used += width + 2; used > maxWidth {
@@ -566,6 +566,21 @@ func took(r solera.Run) string {
 	default:
 		return fmt.Sprintf("%d h %02d m", int(d.Hours()), int(d.Minutes())%60)
 	}
+}
+
+// withInterval shows the value of a field; a score comes with what it rests on,
+// where the run recorded that: 1 [0.8241–1] n 18.
+func withInterval(row solera.Fields, field string) string {
+	text := cell(shortText(row[field]), 40)
+	low, high := row[field+"_low"], row[field+"_high"]
+	if low == nil || high == nil {
+		return text
+	}
+	text += " [" + cell(shortText(low), 10) + "–" + cell(shortText(high), 10) + "]"
+	if n := row[field[:strings.LastIndexByte(field, '.')+1]+"rows"]; n != nil {
+		text += " n " + cell(shortText(n), 10)
+	}
+	return text
 }
 
 // summaryColumns chooses the summary values that say most about the runs: what
