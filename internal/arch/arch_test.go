@@ -63,6 +63,7 @@ var house = []struct {
 	{"host", memory, "."},
 
 	{"web", rim, ""},
+	{"wandb", rim, "."},
 	{"httpd/api", rim, ". auth eval live nn pipeline table tracking provenance"},
 	{"httpd", rim, ". auth httpd/api live tracking"},
 	{"cmd/solera", rim, ". auth blob dataset eval explain fit host httpd live model nn numeric pipeline provenance split store table tensor tracking transform web"},
