@@ -78,7 +78,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) {
 			for _, taken := range counted[:i] {
 				s.attempts.giveBack(taken)
 			}
-			later(w, wait, "too many attempts to sign in")
+			later(w, r, wait, "too many attempts to sign in")
 			return
 		}
 	}

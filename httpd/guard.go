@@ -18,6 +18,7 @@ import (
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/auth"
+	"github.com/solera-ml/solera/httpd/wandb"
 )
 
 // maxURL is the most bytes of a path and its query.
@@ -56,10 +57,16 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			problem(w, http.StatusForbidden, "a page of another origin sent this request, and it would change something")
 			return
 		}
+		if wandb.Unlimited(r) {
+			// A file of any length; it only has to move.
+			r.Body = &movingBody{r.Body, http.NewResponseController(w), s.o.Limits.Stall}
+			next.ServeHTTP(w, r)
+			return
+		}
 		if r.ContentLength > s.o.Limits.BodyBytes {
 			// It need not send what nobody will read.
 			h.Set("Connection", "close")
-			problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a body may have at most %d bytes", s.o.Limits.BodyBytes))
+			refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("a body may have at most %d bytes", s.o.Limits.BodyBytes))
 			return
 		}
 		if r.Body != nil && r.Body != http.NoBody {
@@ -81,6 +88,22 @@ type timedBody struct {
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if errors.Is(err, io.EOF) {
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// movingBody gives a client its time again whenever something arrives.
+type movingBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+	stall   time.Duration
+}
+
+func (b *movingBody) Read(p []byte) (int, error) {
+	_ = b.control.SetReadDeadline(time.Now().Add(b.stall)) // a test's writer has none
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
 		_ = b.control.SetReadDeadline(time.Time{})
 	}
 	return n, err
@@ -190,7 +213,19 @@ func public(r *http.Request) bool {
 	case "/api", "/metrics":
 		return false
 	}
+	if wandb.Owns(r.URL.Path) {
+		return wandb.Public(r.URL.Path)
+	}
 	return !strings.HasPrefix(r.URL.Path, "/api/")
+}
+
+// refuse answers with an error in the form that the clients of a path read.
+func refuse(w http.ResponseWriter, r *http.Request, status int, detail string) {
+	if wandb.Owns(r.URL.Path) {
+		wandb.Refuse(w, status, detail)
+		return
+	}
+	problem(w, status, detail)
 }
 
 // identify finds out who asks, puts that into the context, and turns away
@@ -204,14 +239,14 @@ func (s *Server) identify(next http.Handler) http.Handler {
 		case errors.Is(err, auth.ErrRefused):
 			if shownKey(r) != "" {
 				if wait, ok := s.unknown.take(origin(r.RemoteAddr)); !ok {
-					later(w, wait, "too many keys that are not valid")
+					later(w, r, wait, "too many keys that are not valid")
 					return
 				}
 			}
 			// A cookie that is over is as good as none: the dashboard loads, and
 			// asks to sign in.
 			if !public(r) {
-				problem(w, http.StatusUnauthorized, "the key or session is not valid, or no longer")
+				refuse(w, r, http.StatusUnauthorized, "the key or session is not valid, or no longer")
 				return
 			}
 		default:
@@ -219,13 +254,13 @@ func (s *Server) identify(next http.Handler) http.Handler {
 			return
 		}
 		if !p.Known() && !public(r) {
-			problem(w, http.StatusUnauthorized, "sign in, or send an API key: Authorization: Bearer solera_…")
+			refuse(w, r, http.StatusUnauthorized, "user is not logged in: sign in, or send an API key: Authorization: Bearer solera_…")
 			return
 		}
 		if p.Known() && !p.Open {
 			v.user = p.User
 			if wait, ok := s.requests.take(p.User + " " + p.Key); !ok {
-				later(w, wait, "too many requests")
+				later(w, r, wait, "too many requests")
 				return
 			}
 		}
@@ -258,7 +293,7 @@ func (s *Server) principal(r *http.Request) (auth.Principal, error) {
 }
 
 // later answers that there were too many requests.
-func later(w http.ResponseWriter, wait time.Duration, why string) {
+func later(w http.ResponseWriter, r *http.Request, wait time.Duration, why string) {
 	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-	problem(w, http.StatusTooManyRequests, why+"; try again later")
+	refuse(w, r, http.StatusTooManyRequests, why+"; try again later")
 }

@@ -14,12 +14,14 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/auth"
 	"github.com/solera-ml/solera/httpd/api"
+	"github.com/solera-ml/solera/httpd/wandb"
 	"github.com/solera-ml/solera/live"
 	"github.com/solera-ml/solera/tracking"
 )
@@ -153,6 +155,10 @@ func New(o Options) (*Server, error) {
 	api.Register(s.mux, api.Options{
 		Workspace: s.workspace, Bell: &s.bell, Done: s.done, Log: o.Log, Version: o.Version, Streams: o.Limits.Streams,
 	})
+	wandb.Register(s.mux, wandb.Options{
+		Workspace: s.workspace, Workspaces: s.workspaces, Unknown: s.numbers.unknownOperation("wandb"),
+		Log: o.Log, Version: o.Version, Clock: o.Clock,
+	})
 	s.handler = s.observe(s.guard(s.identify(s.mux)))
 	return s, nil
 }
@@ -175,6 +181,22 @@ func (s *Server) workspace(name string) (*tracking.Tracker, error) {
 	}
 	return t, nil
 }
+
+// workspaces returns the names of all workspaces, the default one first.
+func (s *Server) workspaces() []string {
+	return slices.SortedFunc(maps.Keys(s.stores), func(a, b string) int {
+		if (a == defaultWorkspace) != (b == defaultWorkspace) {
+			if a == defaultWorkspace {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
+}
+
+// defaultWorkspace is where everybody is who names no workspace.
+const defaultWorkspace = "default"
 
 // Handler returns what answers requests.
 func (s *Server) Handler() http.Handler { return s.handler }

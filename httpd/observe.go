@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +27,7 @@ type numbers struct {
 	seconds  *prometheus.HistogramVec
 	streams  prometheus.Gauge
 	points   prometheus.Counter
+	unknown  *prometheus.CounterVec
 	handler  http.Handler
 }
 
@@ -45,15 +47,41 @@ func newNumbers(version string) *numbers {
 			Name: "solera_points_ingested_total", Help: "Metric points that were stored through this server.",
 		}),
 	}
+	n.unknown = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "solera_unknown_operations_total", Help: "What clients of other protocols asked for and nobody answers.",
+	}, []string{"dialect", "operation"})
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "solera_build_info", Help: "Always 1; the label has the version.", ConstLabels: prometheus.Labels{"version": version},
 	})
 	build.Set(1)
 	r := prometheus.NewRegistry()
-	r.MustRegister(n.requests, n.seconds, n.streams, n.points, build, collectors.NewGoCollector(),
+	r.MustRegister(n.requests, n.seconds, n.streams, n.points, n.unknown, build, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n.handler = promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
 	return n
+}
+
+// unknownOperation returns what counts the operations of a dialect that nobody
+// answers. Names come from outside, so only so many get a number of their own.
+func (n *numbers) unknownOperation(dialect string) func(string) {
+	const most = 200
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	return func(name string) {
+		if len(name) > 100 || strings.Trim(name, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.") != "" {
+			name = "other"
+		}
+		mu.Lock()
+		if !seen[name] {
+			if len(seen) >= most {
+				name = "other"
+			} else {
+				seen[name] = true
+			}
+		}
+		mu.Unlock()
+		n.unknown.WithLabelValues(dialect, name).Inc()
+	}
 }
 
 // metered counts the points that a store takes.

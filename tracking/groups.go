@@ -25,7 +25,7 @@ func (t *Tracker) Overview(ctx context.Context) ([]ProjectOverview, error) {
 	var projects []ProjectOverview
 	err := t.Store.View(ctx, func(tx solera.Tx) error {
 		projects = nil
-		names, err := tx.Projects()
+		names, err := projectNames(tx)
 		if err != nil {
 			return err
 		}

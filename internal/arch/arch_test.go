@@ -65,7 +65,8 @@ var house = []struct {
 	{"web", rim, ""},
 	{"wandb", rim, "."},
 	{"httpd/api", rim, ". auth eval live nn pipeline table tracking provenance"},
-	{"httpd", rim, ". auth httpd/api live tracking"},
+	{"httpd/wandb", rim, ". auth table tracking"},
+	{"httpd", rim, ". auth httpd/api httpd/wandb live tracking"},
 	{"cmd/solera", rim, ". auth blob dataset eval explain fit host httpd live model nn numeric pipeline provenance split store table tensor tracking transform web"},
 }
 
@@ -97,6 +98,7 @@ var outside = map[string]string{
 	"github.com/shirou/gopsutil/v4":                     "host",
 	"github.com/spf13/cobra":                            "cmd/solera",
 	"github.com/vbauerster/mpb/v8":                      "cmd/solera",
+	"github.com/vektah/gqlparser/v2":                    "httpd/wandb",
 	"golang.org/x/crypto":                               "auth",
 	"golang.org/x/sys":                                  "tensor blob store cmd/solera",
 	"golang.org/x/term":                                 "cmd/solera",
