@@ -22,17 +22,24 @@ func (a *app) initCommand() *cobra.Command {
 	var target string
 	var ignore []string
 	var force bool
+	var ci string
 	c := &cobra.Command{
-		Use:   "init NAME|FILE [--target COLUMN] [--ignore COLUMN]",
+		Use:   "init NAME|FILE [--target COLUMN] [--ignore COLUMN] [--ci github]",
 		Short: "Begin a project: write solera.yaml for a sample or for your table",
 		Long: `Write a commented solera.yaml. NAME is one of the tables that ship with Solera
 (solera samples lists them); FILE is a CSV, JSON-lines or Parquet file, or a
 glob in quotes. The types of its columns are inferred and written down, where
-you can correct them.`,
-		Example: "  solera init wine\n  solera init data.csv --target churned",
+you can correct them.
+
+--ci github also writes workflows that run the project on GitHub, a stage each;
+without NAME|FILE it adds them to the project that is there (docs/ci.md).`,
+		Example: "  solera init wine\n  solera init data.csv --target churned\n  solera init --ci github",
 		Args: func(_ *cobra.Command, args []string) error {
 			switch len(args) {
 			case 0:
+				if ci != "" {
+					return nil
+				}
 				return usage("which table? solera init data.csv --target COLUMN, or a sample: solera init %s",
 					strings.Join(dataset.Names(), ", solera init "))
 			case 1:
@@ -41,16 +48,50 @@ you can correct them.`,
 			return usage("solera init takes one table, not %d: quote a glob, as in solera init 'data/*.csv'", len(args))
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.init(c.Context(), args[0], target, ignore, force)
+			if ci != "" && ci != "github" {
+				return usage("--ci %s: workflows are written for github alone", ci)
+			}
+			if ci != "" && filepath.Base(a.configPath()) != pipeline.FileName {
+				return usage("--ci: the workflows run %s, not %s: leave out --config", pipeline.FileName, filepath.Base(a.configPath()))
+			}
+			if len(args) == 0 {
+				if target != "" || len(ignore) > 0 {
+					return usage("--target and --ignore are for a table: solera init FILE --target COLUMN --ci %s", ci)
+				}
+				return a.initWorkflows(force)
+			}
+			return a.init(c.Context(), args[0], target, ignore, force, ci != "")
 		},
 	}
 	c.Flags().StringVar(&target, "target", "", "the `COLUMN` to predict")
 	c.Flags().StringArrayVar(&ignore, "ignore", nil, "leave out a `COLUMN`, for example one that cannot be read; repeat for more")
-	c.Flags().BoolVar(&force, "force", false, "overwrite solera.yaml")
+	c.Flags().BoolVar(&force, "force", false, "overwrite what is there")
+	c.Flags().StringVar(&ci, "ci", "", "also write workflows for `SERVICE`: github")
 	return c
 }
 
-func (a *app) init(ctx context.Context, what, target string, ignore []string, force bool) error {
+// initWorkflows adds the workflows to a project that is there.
+func (a *app) initWorkflows(force bool) error {
+	cfg, err := pipeline.Open(a.configPath())
+	if err != nil {
+		return err
+	}
+	a.cfg = cfg
+	plan, err := a.planWorkflows(cfg, force)
+	if err != nil {
+		return err
+	}
+	done, err := writeWorkflows(plan)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(map[string]any{"workflows": done})
+	}
+	return a.showWorkflows(done)
+}
+
+func (a *app) init(ctx context.Context, what, target string, ignore []string, force, ci bool) error {
 	file := a.configPath()
 	if _, err := os.Lstat(file); err == nil && !force {
 		return &solera.InputError{File: file, Msg: "exists already", Hint: "keep it, or overwrite it with --force", Err: solera.ErrConflict}
@@ -63,18 +104,34 @@ func (a *app) init(ctx context.Context, what, target string, ignore []string, fo
 	if err != nil {
 		return err
 	}
-	if _, err := pipeline.Parse(file, src); err != nil {
+	cfg, err := pipeline.Parse(file, src)
+	if err != nil {
 		return fmt.Errorf("a defect: solera init wrote a file that does not read back: %w", err)
+	}
+	var plan []plannedWorkflow // before anything is written: what is in the way of one is in the way of all
+	if ci {
+		if plan, err = a.planWorkflows(cfg, force); err != nil {
+			return err
+		}
 	}
 	if err := writeFile(file, src, force); err != nil {
 		return err
 	}
+	done, err := writeWorkflows(plan)
+	if err != nil {
+		return err
+	}
 	a.initKey()
 	if a.json {
-		return a.printJSON(started(file, start))
+		return a.printJSON(started(file, start, done))
 	}
 	if err := a.printf("Wrote %s: %s of %s, target %s.\n", file, count(start.Table.Len(), "row"), count(len(start.Table.Columns), "column"), start.Target); err != nil {
 		return err
+	}
+	if ci {
+		if err := a.showWorkflows(done); err != nil {
+			return err
+		}
 	}
 	if strings.HasPrefix(start.Source, "sample:") {
 		return a.printf("%s\nNext: %s run\n", start.Title, a.self())
@@ -191,7 +248,7 @@ type startedColumn struct {
 }
 
 // started is what init --json writes.
-func started(file string, s pipeline.Start) any {
+func started(file string, s pipeline.Start, done []workflowFile) any {
 	columns := []startedColumn{}
 	for _, c := range s.Table.Columns {
 		columns = append(columns, startedColumn{c.Name, c.Kind})
@@ -202,5 +259,7 @@ func started(file string, s pipeline.Start) any {
 		Target  string          `json:"target"`
 		Rows    int             `json:"rows"`
 		Columns []startedColumn `json:"columns"`
-	}{file, s.Source, s.Target, s.Table.Len(), columns}
+
+		Workflows []workflowFile `json:"workflows,omitempty"` // with --ci
+	}{file, s.Source, s.Target, s.Table.Len(), columns, done}
 }

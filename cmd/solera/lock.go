@@ -66,18 +66,23 @@ func (a *app) readLock(ctx context.Context, cfg *pipeline.Config) (*pipeline.Loc
 
 // showLockChanges writes where a run came to something else than the lock.
 func (a *app) showLockChanges(cfg *pipeline.Config, changes []pipeline.LockChange) error {
-	var rows [][]string
-	for _, c := range changes {
-		rows = append(rows, []string{c.Name, shortDigest(c.Locked), shortDigest(c.Now)})
-	}
 	name := filepath.Base(cfg.LockPath())
 	if err := a.printf("\nNot as locked in %s:\n\n", name); err != nil {
 		return err
 	}
-	if err := a.printTable([]string{"NAME", "LOCKED", "NOW"}, rows); err != nil {
+	if err := a.printTable(lockHeaders, lockRows(changes)); err != nil {
 		return err
 	}
 	return a.printf("\n%s\n", wrap(fmt.Sprintf("If this is meant to change: %s run writes %s anew; commit it.", a.self(), name)))
+}
+
+var lockHeaders = []string{"NAME", "LOCKED", "NOW"}
+
+func lockRows(changes []pipeline.LockChange) (rows [][]string) {
+	for _, c := range changes {
+		rows = append(rows, []string{c.Name, shortDigest(c.Locked), shortDigest(c.Now)})
+	}
+	return rows
 }
 
 // shortDigest is a digest as tables show it, a dash for none.

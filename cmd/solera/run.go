@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) runCommand() *cobra.Command {
-	locked := false
+	var flags runFlags
 	c := &cobra.Command{
 		Use:   "run [STAGE…]",
 		Short: "Run what is out of date: load, preprocess, build, train, evaluate",
@@ -24,26 +24,47 @@ func (a *app) runCommand() *cobra.Command {
 this order, or only the stages that are named. A stage whose inputs, params and
 code did not change is answered from the store.`,
 		ValidArgsFunction: stageNames(pipeline.Stages()),
-		RunE:              func(c *cobra.Command, args []string) error { return a.run(c.Context(), locked, args...) },
+		RunE:              func(c *cobra.Command, args []string) error { return a.run(c, flags, args...) },
 	}
-	c.Flags().BoolVar(&locked, "locked", false, "fail unless all digests are those of solera.lock, which is not written")
+	c.Flags().BoolVar(&flags.locked, "locked", false, "fail unless all digests are those of solera.lock, which is not written")
+	summaryFlag(c, &flags.summary)
 	return c
+}
+
+// runFlags are the flags of the verbs that run stages.
+type runFlags struct {
+	locked  bool
+	summary string // FILE
 }
 
 // stageCommand is a verb that runs one stage.
 func (a *app) stageCommand(stage, short string) *cobra.Command {
-	return &cobra.Command{
+	var flags runFlags
+	c := &cobra.Command{
 		Use: stage, Short: short, Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.run(c.Context(), false, stage) },
+		RunE: func(c *cobra.Command, _ []string) error { return a.run(c, flags, stage) },
 	}
+	summaryFlag(c, &flags.summary)
+	return c
 }
 
 // run brings stages up to date and shows what came out. Locked, it fails unless
 // that is what solera.lock says.
-func (a *app) run(ctx context.Context, locked bool, stages ...string) error {
+func (a *app) run(c *cobra.Command, flags runFlags, stages ...string) (err error) {
+	ctx, locked := c.Context(), flags.locked
 	if err := pipeline.Check(stages); err != nil {
 		return err
 	}
+	var res *pipeline.Result
+	var changes []pipeline.LockChange
+	written, err := a.openSummary(c, flags.summary)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		title := "solera run " + strings.Join(stages, " ")
+		err = written.close(strings.TrimSpace(title), res, changes, err)
+	}()
 	cfg, err := a.readConfig()
 	if err != nil {
 		return err
@@ -76,9 +97,8 @@ func (a *app) run(ctx context.Context, locked bool, stages ...string) error {
 		Config: cfg, Tracker: w.Tracker, Reporter: progress,
 		Kernel: a.env("SOLERA_KERNEL"), Scratch: w.checkpoints,
 	}
-	res, err := p.Run(ctx, stages...)
+	res, err = p.Run(ctx, stages...)
 	progress.Close()
-	var changes []pipeline.LockChange
 	switch {
 	case err != nil:
 	case locked:
@@ -112,15 +132,7 @@ func (a *app) run(ctx context.Context, locked bool, stages ...string) error {
 
 // showResult writes what a run of the pipeline made, for people.
 func (a *app) showResult(ctx context.Context, cfg *pipeline.Config, w *workspace, res *pipeline.Result) error {
-	var rows [][]string
-	for _, m := range res.Artifacts {
-		state := "unchanged"
-		if m.New {
-			state = "new"
-		}
-		rows = append(rows, []string{m.Name + ":" + m.Version, state, m.Digest.Short()})
-	}
-	if err := a.printTable([]string{"ARTIFACT", "", "DIGEST"}, rows); err != nil {
+	if err := a.printTable(artifactHeaders, artifactRows(res)); err != nil {
 		return err
 	}
 	if len(res.Experiments) == 0 {
@@ -175,6 +187,20 @@ func (a *app) showResult(ctx context.Context, cfg *pipeline.Config, w *workspace
 	return a.printf("\n%s", b.String())
 }
 
+var artifactHeaders = []string{"ARTIFACT", "", "DIGEST"}
+
+// artifactRows are the lines of the table of versions.
+func artifactRows(res *pipeline.Result) (rows [][]string) {
+	for _, m := range res.Artifacts {
+		state := "unchanged"
+		if m.New {
+			state = "new"
+		}
+		rows = append(rows, []string{m.Name + ":" + m.Version, state, m.Digest.Short()})
+	}
+	return rows
+}
+
 // nextStage is the command after a run that did not train.
 func nextStage(res *pipeline.Result) string {
 	all := pipeline.Stages()
@@ -192,9 +218,10 @@ func nextStage(res *pipeline.Result) string {
 	return "run"
 }
 
-// showExperiments writes the results table and the choice.
-func (a *app) showExperiments(res *pipeline.Result) error {
-	var rows [][]string
+var experimentHeaders = []string{"EXPERIMENT", "VALIDATION ACCURACY (95 % CI)", "LOSS", "TEST ACCURACY (95 % CI)", "LOSS", "MACRO F1"}
+
+// experimentRows are the lines of the table of results.
+func experimentRows(res *pipeline.Result) (rows [][]string) {
 	for _, e := range res.Experiments {
 		name := e.Name
 		if name == res.Best {
@@ -205,18 +232,31 @@ func (a *app) showExperiments(res *pipeline.Result) error {
 			share(e.Test.Accuracy), decimal(e.Test.Loss.Value), decimal(e.Test.MacroF1.Value),
 		})
 	}
-	if err := a.printTable([]string{"EXPERIMENT", "VALIDATION ACCURACY (95 % CI)", "LOSS", "TEST ACCURACY (95 % CI)", "LOSS", "MACRO F1"}, rows); err != nil {
-		return err
-	}
-	if len(res.Experiments) == 1 {
-		return nil
+	return rows
+}
+
+// choice says which experiment was chosen and why, "" where there was no choice.
+func choice(res *pipeline.Result) string {
+	if len(res.Experiments) < 2 {
+		return ""
 	}
 	text := "Best: " + strings.TrimSuffix(res.Reason, ".") + "."
-	if len(res.Ties) > 0 && len(res.Experiments) > 0 {
+	if len(res.Ties) > 0 {
 		text += fmt.Sprintf(" A tie: %s cannot tell %s from %s.",
 			count(res.Experiments[0].Val.Accuracy.N, "validation row"), enumerate(res.Ties), res.Best)
 	}
-	return a.printf("\n%s\n", wrap(text))
+	return text
+}
+
+// showExperiments writes the results table and the choice.
+func (a *app) showExperiments(res *pipeline.Result) error {
+	if err := a.printTable(experimentHeaders, experimentRows(res)); err != nil {
+		return err
+	}
+	if text := choice(res); text != "" {
+		return a.printf("\n%s\n", wrap(text))
+	}
+	return nil
 }
 
 // share reads "17/18 = 94 %, 74–99 %".
