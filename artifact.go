@@ -1,6 +1,7 @@
 package solera
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
@@ -66,9 +67,19 @@ type Entry struct {
 	Digest Digest `json:"digest"`
 	Size   int64  `json:"size"` // bytes
 	// Ref is where the bytes of an external file are: a file://, s3:// or
-	// https:// URL without credentials. They are not in the blob store. "" = a
-	// blob.
+	// https:// URL without credentials; with an ETag, a URL of any scheme. They are
+	// not in the blob store. "" = a blob.
 	Ref string `json:"ref,omitempty"`
+	// MD5 is that of the bytes in 32 hexadecimal digits, "" = not known. Other
+	// programs name contents by it. It is no part of ContentDigest.
+	MD5 string `json:"md5,omitempty"`
+	// ETag is what the home of an external file says its content is, where nobody
+	// has read the bytes. Digest is the SHA-256 of this text then, and says nothing
+	// of the bytes, so they cannot be checked. "" = Digest is of the bytes.
+	ETag string `json:"etag,omitempty"`
+	// Extra is a JSON object of at most 64 KiB that a client keeps with an external
+	// file, "" if none. It is no part of ContentDigest.
+	Extra string `json:"extra,omitempty"`
 }
 
 // ID returns the version's address.
@@ -107,7 +118,7 @@ const MaxFiles = 1_000_000
 // at most MaxFiles, every path passes CheckPath, none appears twice, none is a
 // folder of another, no size is negative, no digest missing, every Ref a
 // file://, s3:// or https:// URL without credentials and control characters,
-// of at most 2,048 bytes.
+// of at most 2,048 bytes; and MD5, ETag and Extra are as Entry says.
 func CheckFiles(files []Entry) error {
 	if len(files) > MaxFiles {
 		return fmt.Errorf("%d files: %w: a version has at most %d; pack them into archives or a table", len(files), ErrInvalid, MaxFiles)
@@ -125,9 +136,12 @@ func CheckFiles(files []Entry) error {
 		}
 		paths[e.Path] = true
 		if e.Ref != "" {
-			if err := checkExternal(e.Ref); err != nil {
+			if err := checkExternal(e.Ref, e.ETag != ""); err != nil {
 				return fmt.Errorf("path %s: reference %w", clip(e.Path), err)
 			}
+		}
+		if err := e.checkMarks(); err != nil {
+			return fmt.Errorf("path %s: %w", clip(e.Path), err)
 		}
 	}
 	for _, e := range files {
@@ -140,9 +154,38 @@ func CheckFiles(files []Entry) error {
 	return nil
 }
 
-// checkExternal reports ErrInvalid unless s says where an external file is.
-// Messages do not repeat what may be a password.
-func checkExternal(s string) error {
+// checkMarks looks at what clients say of a file.
+func (e Entry) checkMarks() error {
+	if e.MD5 != "" && (len(e.MD5) != 32 || strings.Trim(e.MD5, "0123456789abcdef") != "") {
+		return fmt.Errorf("MD5 %s: %w: want 32 hexadecimal digits in lower case", clip(e.MD5), ErrInvalid)
+	}
+	if e.Ref == "" && (e.ETag != "" || e.Extra != "") {
+		return fmt.Errorf("%w: an ETag is for a file that lies elsewhere, and it has no reference", ErrInvalid)
+	}
+	if e.ETag != "" {
+		if len(e.ETag) > 2048 || !utf8.ValidString(e.ETag) || containsControl(e.ETag) {
+			return fmt.Errorf("ETag: %w: want at most 2048 bytes of UTF-8 without control characters", ErrInvalid)
+		}
+		if want := DigestOf([]byte(e.ETag)); e.Digest != want {
+			return fmt.Errorf("ETag %s: %w: the digest is %v, and that of the ETag %v", clip(e.ETag), ErrInvalid, e.Digest, want)
+		}
+	}
+	if e.Extra != "" {
+		if len(e.Extra) > 64<<10 {
+			return fmt.Errorf("extra: %w: it has %d bytes, at most 64 KiB are allowed", ErrInvalid, len(e.Extra))
+		}
+		var object map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(e.Extra), &object); err != nil || object == nil || !utf8.ValidString(e.Extra) {
+			return fmt.Errorf("extra: %w: it is no JSON object", ErrInvalid)
+		}
+	}
+	return nil
+}
+
+// checkExternal reports ErrInvalid unless s says where an external file is; any
+// says that the scheme does not matter. Messages do not repeat what may be a
+// password.
+func checkExternal(s string, any bool) error {
 	if len(s) > 2048 {
 		return fmt.Errorf("of %d bytes: %w: at most 2048 are allowed", len(s), ErrInvalid)
 	}
@@ -157,6 +200,7 @@ func checkExternal(s string) error {
 		return fmt.Errorf("to %s: %w: credentials are not recorded; leave them out", clip(u.Redacted()), ErrInvalid)
 	}
 	switch {
+	case any && u.Scheme != "":
 	case u.Scheme == "file" && u.Host == "" && strings.HasPrefix(u.Path, "/"):
 	case (u.Scheme == "s3" || u.Scheme == "https") && u.Host != "" && u.Opaque == "":
 	default:

@@ -32,9 +32,9 @@ const (
 
 // An Expr is a condition on a run. The zero Expr holds for every run.
 //
-// A Field is "id", "name", "project", "stage", "experiment", "group", "state",
-// "host", "notes", "error", "solera", "created", "started", "finished",
-// "duration" (seconds), "tags", or a path into the free-form values:
+// A Field is "id", "name", "project", "stage", "experiment", "group", "sweep",
+// "state", "host", "notes", "error", "solera", "created", "started", "finished",
+// "stopping", "duration" (seconds), "tags", or a path into the free-form values:
 // "params.optimizer", "summary.val.accuracy", "environment.git.commit". A path
 // goes through objects by dots, so a key that has a dot itself is written as it
 // is: "summary.val.loss" is both {"val": {"loss": 1}} and {"val.loss": 1}. It
@@ -80,7 +80,7 @@ const (
 func knownFields() []string {
 	return []string{
 		"created", "duration", "error", "experiment", "finished", "group", "host", "id", "name", "notes", "project",
-		"solera", "stage", "started", "state", "tags",
+		"solera", "stage", "started", "state", "stopping", "sweep", "tags",
 	}
 }
 
@@ -95,7 +95,7 @@ func otherWords() map[string]string {
 
 func kindOf(field string) (fieldKind, error) {
 	switch field {
-	case "created", "started", "finished":
+	case "created", "started", "finished", "stopping":
 		return timeField, nil
 	case "duration":
 		return numberField, nil

@@ -118,7 +118,8 @@ type Run struct {
 	Code   Digest `json:"code"`   // of the code that the stage executes
 	Solera string `json:"solera"` // version of the program
 	Host   string `json:"host"`
-	Group  string `json:"group"` // joins runs of one undertaking, such as the folds of one validation; "" if none
+	Group  string `json:"group"`           // joins runs of one undertaking, such as the folds of one validation; "" if none
+	Sweep  string `json:"sweep,omitempty"` // the search that the run is a trial of; "" if none
 	// Environment is what the run ran on and in: "command" (list), "go", "os",
 	// "arch", "cpu", "cores", "memory_bytes", "kernel", and under "git" the
 	// "commit", "branch", "remote" and "dirty" of its source tree. No secret is
@@ -136,7 +137,14 @@ type Run struct {
 	// of the database: see Store.Beat. A run that is Running and has been silent
 	// for long has crashed.
 	Heartbeat Micros `json:"heartbeat"`
-	Deleted   Micros `json:"deleted,omitempty"` // when a user deleted it; gc removes it later. 0 = not
+	// Stopping is when a user asked the run to stop; 0 = nobody has. Its process
+	// is told, and ends it.
+	Stopping Micros `json:"stopping,omitempty"`
+	// Rewound is when Tx.Rewind last made the run forget points; 0 = never. The
+	// numbers of its points began again then: a reader that remembers one from
+	// before reads the run anew.
+	Rewound Micros `json:"rewound,omitempty"`
+	Deleted Micros `json:"deleted,omitempty"` // when a user deleted it; gc removes it later. 0 = not
 }
 
 // RunQuery chooses runs; zero fields do not restrict. Deleted runs are left
@@ -146,6 +154,7 @@ type RunQuery struct {
 	Stage      string
 	Experiment string
 	Group      string
+	Sweep      string
 	State      RunState
 	Recipe     Digest
 	Where      Expr // the zero Expr holds for every run

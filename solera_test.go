@@ -235,9 +235,10 @@ func TestNewRunID(t *testing.T) {
 // Clients read these names: a change here is a change of the interface.
 func TestJSONNames(t *testing.T) {
 	want := map[reflect.Type]string{
-		reflect.TypeFor[solera.Run]():      "id name project stage experiment state params summary tags notes recipe code solera host group environment reuse_of error created started finished heartbeat deleted",
+		reflect.TypeFor[solera.Run]():      "id name project stage experiment state params summary tags notes recipe code solera host group sweep environment reuse_of error created started finished heartbeat stopping rewound deleted",
 		reflect.TypeFor[solera.Version]():  "project name number type digest size metadata files aliases run created tags description expires deleted",
-		reflect.TypeFor[solera.Entry]():    "path digest size ref",
+		reflect.TypeFor[solera.Entry]():    "path digest size ref md5 etag extra",
+		reflect.TypeFor[solera.Item]():     "n key step value time",
 		reflect.TypeFor[solera.Artifact](): "project name type newest created updated",
 	}
 	for typ, names := range want {

@@ -10,7 +10,7 @@ import (
 // the same suite of tests. All methods may be called by many goroutines and by
 // many processes at once.
 //
-// When Update or Append returns nil, what it wrote is on disk and survives a
+// When Update, Append or Report returns nil, what it wrote is on disk and survives a
 // kill of the process and a loss of power. When it returns an error, or the
 // process dies inside it, nothing of it is visible to anybody.
 type Store interface {
@@ -73,8 +73,8 @@ type Tx interface {
 
 	// CreateRun stores a new run. An ID in use is ErrConflict.
 	CreateRun(Run) error
-	// UpdateRun replaces the record of a run. ID, Project, Created and Heartbeat
-	// stay as they were.
+	// UpdateRun replaces the record of a run. ID, Project, Created, Heartbeat and
+	// Rewound stay as they were.
 	UpdateRun(Run) error
 	// Run returns a run, a deleted one too.
 	Run(RunID) (Run, error)
@@ -93,6 +93,13 @@ type Tx interface {
 	SetFile(RunID, Entry) error
 	// RunFiles returns the files of a run by path.
 	RunFiles(RunID) ([]Entry, error)
+	// Rewind makes a run forget the points and items for which keep is false. The
+	// points that stay get the numbers 1, 2, 3 … in their order, items keep
+	// theirs, and Run.Rewound becomes the time. keep is called for each point and
+	// then for each item, by number.
+	Rewind(run RunID, keep func(key string, step int64, at Micros) bool) error
+	// SetPosition makes n what Points.Position returns.
+	SetPosition(run RunID, source string, n int64) error
 
 	// Projects returns the names of the projects that have a run, sorted.
 	Projects() ([]string, error)
@@ -184,6 +191,19 @@ type Points interface {
 
 	// Keys returns the names of the metrics that a run recorded, sorted.
 	Keys(ctx context.Context, run RunID) ([]string, error)
+
+	// Report stores what a batch holds, in one transaction, and returns the number
+	// of the run's last point then. A batch that Batch.Check refuses is ErrInvalid,
+	// a run that does not exist ErrNotFound, one that does not begin at the
+	// position of its source ErrConflict; nothing of it is stored then.
+	Report(ctx context.Context, b Batch) (last int64, err error)
+	// Position returns how many lines of a source were stored: where the next
+	// Batch has to begin.
+	Position(ctx context.Context, run RunID, source string) (int64, error)
+	// Items returns the items that q chooses. A run that does not exist has none.
+	Items(ctx context.Context, q ItemQuery) ([]Item, error)
+	// ItemKeys returns the names of the items that a run recorded, sorted.
+	ItemKeys(ctx context.Context, run RunID) ([]string, error)
 }
 
 // Blobs keep bytes under their digest. Implementations pass the suite in

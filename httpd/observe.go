@@ -98,6 +98,14 @@ func (m *metered) Append(ctx context.Context, run solera.RunID, points []solera.
 	return last, err
 }
 
+func (m *metered) Report(ctx context.Context, b solera.Batch) (int64, error) {
+	last, err := m.Store.Report(ctx, b)
+	if err == nil {
+		m.points.Add(float64(len(b.Points)))
+	}
+	return last, err
+}
+
 // A visit is what is known of one request while it is answered.
 type visit struct {
 	id    string

@@ -105,6 +105,14 @@ func (s *store) Print(ctx context.Context, run solera.RunID, lines []solera.Line
 	return err
 }
 
+func (s *store) Report(ctx context.Context, b solera.Batch) (int64, error) {
+	last, err := s.Store.Report(ctx, b)
+	if err == nil {
+		s.bell.Ring(RunTopic(b.Run))
+	}
+	return last, err
+}
+
 func (s *store) Update(ctx context.Context, fn func(solera.Tx) error) error {
 	var topics []string
 	err := s.Store.Update(ctx, func(t solera.Tx) error {
@@ -136,6 +144,11 @@ func (t *tx) UpdateRun(r solera.Run) error {
 func (t *tx) RemoveRun(id solera.RunID) error {
 	t.run(id)
 	return t.Tx.RemoveRun(id)
+}
+
+func (t *tx) Rewind(id solera.RunID, keep func(key string, step int64, at solera.Micros) bool) error {
+	t.run(id)
+	return t.Tx.Rewind(id, keep)
 }
 
 // run notes a run and its project, which a caller of UpdateRun need not know.

@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "97be3d32886d09212a70888a5939fbc4fd4502d59b43192f10a9537c2abf6de3"
+		return "f8f88539232f772392e49d718a8f37e1d7ee386d2a88ef125c597552af8cd12d"
 	case "preprocess":
-		return "c98d11d8c79d3d4665e63aee4516c5a41798cf7ca633bd05515a93fe54ab674c"
+		return "0de0638c14a8cbdade76d540de1bb27f6ec0b1388aef38c85e4c4d08e2320ccd"
 	case "build":
-		return "efdacc372d6b4ea6a196d57b6244152ae5dc3c1ea81c290d1dae45616a69afb1"
+		return "f6156a42448f46d5cc57d79d69a48389b62c23d88e346a4616632d07a7b84fec"
 	case "train":
-		return "877e87c8011fabd221ddb75b46e77eb8b8c70653e371682b044bfb65351e7dd6"
+		return "fbfe04af6934a1d3199f4e6e1102c472253fbd6a468c430cf4e3eb15679a5499"
 	}
 	return ""
 }

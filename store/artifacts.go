@@ -178,13 +178,20 @@ func (t *tx) createContent(v solera.Version) error {
 	if err != nil {
 		return err
 	}
-	if n, err := done.RowsAffected(); err != nil || n == 0 {
+	n, err := done.RowsAffected()
+	if err != nil {
 		return err
 	}
 	content := v.Digest.String()
-	return t.many(`INSERT INTO entries (content, path, digest, size, ref) VALUES ($1, $2, $3, $4, $5)`, len(v.Files), func(i int) []any {
-		e := v.Files[i]
-		return []any{content, e.Path, e.Digest.String(), e.Size, e.Ref}
+	if n == 0 {
+		// What is no part of the digest may not have been known before.
+		known := slices.DeleteFunc(slices.Clone(v.Files), func(e solera.Entry) bool { return e.MD5 == "" })
+		return t.many(`UPDATE entries SET md5 = $3 WHERE content = $1 AND path = $2 AND md5 = ''`, len(known), func(i int) []any {
+			return []any{content, known[i].Path, known[i].MD5}
+		})
+	}
+	return t.many(`INSERT INTO entries (content, `+entryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, len(v.Files), func(i int) []any {
+		return entryArgs(content, v.Files[i])
 	})
 }
 
@@ -248,14 +255,10 @@ func (t *tx) aliasesOf(id solera.VersionID) (list []string, err error) {
 func (t *tx) files(content solera.Digest) ([]solera.Entry, error) {
 	files := []solera.Entry{}
 	err := t.rows(func(scan func(...any) error) error {
-		var e solera.Entry
-		var digest string
-		if err := scan(&e.Path, &digest, &e.Size, &e.Ref); err != nil {
-			return err
-		}
+		e, err := scanEntry(scan)
 		files = append(files, e)
-		return files[len(files)-1].Digest.UnmarshalText([]byte(digest))
-	}, `SELECT path, digest, size, ref FROM entries WHERE content = $1`, content.String())
+		return err
+	}, `SELECT `+entryColumns+` FROM entries WHERE content = $1`, content.String())
 	slices.SortFunc(files, func(a, b solera.Entry) int { return strings.Compare(a.Path, b.Path) })
 	return files, err
 }

@@ -56,7 +56,7 @@ func (d *DB) Check(ctx context.Context, report func(solera.Problem)) error {
 // check runs every check, also when one before it met what cannot be read.
 func (t *tx) check(report func(solera.Problem)) error {
 	checks := []func(func(solera.Problem)) error{
-		t.checkReferences, t.checkRuns, t.checkIndex, t.checkPoints, t.checkContents, t.checkArtifacts, t.checkVersions, t.checkJournals, t.checkDocuments, t.checkAudit,
+		t.checkReferences, t.checkRuns, t.checkIndex, t.checkPoints, t.checkItems, t.checkContents, t.checkArtifacts, t.checkVersions, t.checkJournals, t.checkDocuments, t.checkAudit,
 	}
 	if t.integrity != nil {
 		// It names tables and rows, the others name runs and versions: so it
@@ -108,6 +108,8 @@ func (t *tx) checkReferences(report func(solera.Problem)) error {
 		{"statements", "x.project" + version, noVersion, "there is a statement of this version, and it is not there"},
 		{"files", "'run ' || x.run", noRun, "there are files of this run, and it is not there"},
 		{"lines", "'run ' || x.run", noRun, "there is console output of this run, and it is not there"},
+		{"items", "'run ' || x.run", noRun, "there are items of this run, and it is not there"},
+		{"positions", "'run ' || x.run", noRun, "there are positions of this run, and it is not there"},
 		{"heads", "'run ' || x.run", noRun, "there are points of this run, and it is not there"},
 	} {
 		err := t.rows(func(scan func(...any) error) error {
@@ -263,6 +265,36 @@ func sameRow(a, b fieldRow) bool {
 	return maps.EqualFunc(plain(a), plain(b), func(v, w []value) bool { return slices.Equal(v, w) })
 }
 
+// checkItems reads what runs recorded that is no number, and positions.
+func (t *tx) checkItems(report func(solera.Problem)) error {
+	err := t.rows(func(scan func(...any) error) error {
+		var run, value string
+		var item solera.Item
+		if err := scan(&run, &item.N, &item.Key, &value); err != nil {
+			return err
+		}
+		item.Value = []byte(value)
+		if err := item.Check(); err != nil || item.N < 1 {
+			report(solera.Problem{Ref: "run " + run, Path: "items", Problem: altered, Detail: fmt.Sprintf("item %d is none that a run records: %v", item.N, err)})
+		}
+		return nil
+	}, `SELECT run, n, key, value FROM items ORDER BY run, n`)
+	if err != nil {
+		return err
+	}
+	return t.rows(func(scan func(...any) error) error {
+		var run, source string
+		var n int64
+		if err := scan(&run, &source, &n); err != nil {
+			return err
+		}
+		if err := solera.CheckSource(source); err != nil || n < 0 {
+			report(solera.Problem{Ref: "run " + run, Problem: altered, Detail: fmt.Sprintf("it has a position %d of the source %.80q", n, source)})
+		}
+		return nil
+	}, `SELECT run, source, n FROM positions ORDER BY run, source`)
+}
+
 // checkContents makes the digest of every content again.
 func (t *tx) checkContents(report func(solera.Problem)) error {
 	const batch = 100
@@ -310,7 +342,7 @@ func (t *tx) checkManifests(list []dumpContent, texts []string, report func(sole
 	err := t.rows(func(scan func(...any) error) error {
 		var content, digest string
 		var e solera.Entry
-		if err := scan(&content, &e.Path, &digest, &e.Size, &e.Ref); err != nil {
+		if err := scan(&content, &e.Path, &digest, &e.Size, &e.Ref, &e.MD5, &e.ETag, &e.Extra); err != nil {
 			return err
 		}
 		for at < len(list) && texts[at] < content {
@@ -325,7 +357,7 @@ func (t *tx) checkManifests(list []dumpContent, texts []string, report func(sole
 		}
 		files = append(files, e)
 		return nil
-	}, `SELECT content, path, digest, size, ref FROM entries WHERE content >= $1 AND content <= $2 ORDER BY content, path`,
+	}, `SELECT content, `+entryColumns+` FROM entries WHERE content >= $1 AND content <= $2 ORDER BY content, path`,
 		texts[0], texts[len(texts)-1])
 	if err != nil {
 		return err
@@ -525,6 +557,7 @@ func sqliteIntegrity(t *tx, report func(solera.Problem)) error {
 	// checkReferences has said what it knows, with names.
 	known := map[string]bool{
 		"versions": true, "entries": true, "aliases": true, "edges": true, "statements": true, "files": true, "lines": true, "heads": true,
+		"items": true, "positions": true,
 	}
 	return t.rows(func(scan func(...any) error) error {
 		var table, parent string

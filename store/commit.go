@@ -13,14 +13,20 @@ import (
 	"github.com/solera-ml/solera"
 )
 
-// A call is one Append, Print or Beat that waits for its commit.
+// A call is one Append, Print, Beat or Report that waits for its commit.
 type call struct {
-	run    solera.RunID
-	points []solera.Point // of Append
-	lines  []solera.Line  // of Print
-	beat   bool
+	run     solera.RunID
+	points  []solera.Point
+	items   []solera.Item
+	lines   []solera.Line
+	summary *summary // nil = stays as it is
+	beat    bool
+	alive   bool // does nothing but beat: the head of the run stays as it is
+	// The lines of a source that the call holds; source "" = not counted.
+	source      string
+	from, count int64
 
-	last int64 // what Append returns
+	last int64 // number of the run's last point then
 	err  error
 	done chan struct{}
 	left bool // its caller no longer wants the outcome
@@ -58,6 +64,19 @@ func (g *committer) prepare(ctx context.Context, db *sql.DB) (err error) {
 // groupPoints is how many points share a transaction at most, unless one call
 // has more.
 const groupPoints = 1 << 16
+
+// weight is how many points take as long to write as what the call holds.
+func (c *call) weight() int {
+	const bytes = 16 // of a point
+	w := len(c.points)
+	for i := range c.items {
+		w += 1 + len(c.items[i].Value)/bytes
+	}
+	for i := range c.lines {
+		w += 1 + len(c.lines[i].Text)/bytes
+	}
+	return w
+}
 
 // join waits until c is on disk. A caller whose context ends before its turn
 // has written nothing; after that it waits for the outcome, which it gets.
@@ -123,13 +142,13 @@ func (g *committer) close() {
 func (g *committer) take() []*call {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	points := 0
+	weight := 0
 	for _, c := range g.taken {
-		points += len(c.points)
+		weight += c.weight()
 	}
 	n := 0
-	for n < len(g.queue) && (points == 0 || points+len(g.queue[n].points) <= groupPoints) {
-		points += len(g.queue[n].points)
+	for n < len(g.queue) && (weight == 0 || weight+g.queue[n].weight() <= groupPoints) {
+		weight += g.queue[n].weight()
 		n++
 	}
 	g.taken = append(g.taken, g.queue[:n]...)
@@ -221,6 +240,9 @@ func (t *tx) apply(calls []*call) error {
 		byRun[c.run] = append(byRun[c.run], c)
 	}
 	runs := slices.SortedFunc(maps.Keys(byRun), func(a, b solera.RunID) int { return cmp.Compare(a, b) })
+	if err := t.positions(runs, byRun); err != nil {
+		return err
+	}
 	if err := t.beats(runs, byRun); err != nil {
 		return err
 	}
@@ -238,9 +260,14 @@ func (t *tx) apply(calls []*call) error {
 			written = append(written, h)
 		}
 		for _, c := range byRun[run] {
-			if c.lines != nil && c.err == nil {
+			if len(c.lines) > 0 && c.err == nil {
 				if err := t.print(run, c.lines); err != nil {
 					return fmt.Errorf("run %s: print: %w", run, err)
+				}
+			}
+			if len(c.items) > 0 && c.err == nil {
+				if err := t.writeItems(run, c.items); err != nil {
+					return fmt.Errorf("run %s: write items: %w", run, err)
 				}
 			}
 		}
@@ -252,7 +279,7 @@ func (t *tx) apply(calls []*call) error {
 func (t *tx) beats(runs []solera.RunID, byRun map[solera.RunID][]*call) error {
 	var now solera.Micros
 	for _, run := range runs {
-		if !slices.ContainsFunc(byRun[run], func(c *call) bool { return c.beat }) {
+		if !slices.ContainsFunc(byRun[run], func(c *call) bool { return c.beat && c.err == nil }) {
 			continue
 		}
 		if now == 0 {
@@ -288,15 +315,15 @@ type head struct {
 	metrics int   // how many it has, once known
 }
 
-// advance locks the heads of the runs that calls add points or lines to, and
-// moves them on by the number of points.
+// advance locks the heads of the runs that calls add anything to, and moves
+// them on by the number of points.
 func (t *tx) advance(runs []solera.RunID, byRun map[solera.RunID][]*call) (map[solera.RunID]*head, error) {
 	heads := make(map[solera.RunID]*head)
 	var wanted []*head
 	for _, run := range runs {
 		h := &head{run: run}
 		for _, c := range byRun[run] {
-			if c.err == nil && !c.beat {
+			if c.err == nil && !c.alive {
 				heads[run] = h
 				h.points += int64(len(c.points))
 			}
@@ -328,7 +355,7 @@ func (t *tx) advance(runs []solera.RunID, byRun map[solera.RunID][]*call) (map[s
 	for run, h := range heads {
 		n := h.n - h.points
 		for _, c := range byRun[run] {
-			if c.err == nil && !c.beat {
+			if c.err == nil && !c.alive {
 				n += int64(len(c.points))
 				c.last = n
 			}

@@ -17,19 +17,27 @@ const maxLine = 64 << 10
 // become U+FFFD: programs print what they like, and it should be readable
 // rather than refused.
 func (d *DB) Print(ctx context.Context, run solera.RunID, lines []solera.Line) error {
-	clean := make([]solera.Line, len(lines))
-	for i, l := range lines {
-		if l.N < 0 || l.Stream != "out" && l.Stream != "err" {
-			return fmt.Errorf("run %s: print line %d of stream %.20q: %w: want a number from 0 and a stream of \"out\" or \"err\"",
-				run, l.N, l.Stream, solera.ErrInvalid)
-		}
-		l.Text = cleanText(l.Text)
-		clean[i] = l
+	clean, err := cleanLines(lines)
+	if err != nil {
+		return fmt.Errorf("run %s: %w", run, err)
 	}
 	if err := d.join(ctx, &call{run: run, lines: clean}); err != nil {
 		return fmt.Errorf("run %s: print: %w", run, err)
 	}
 	return nil
+}
+
+func cleanLines(lines []solera.Line) ([]solera.Line, error) {
+	clean := make([]solera.Line, len(lines))
+	for i, l := range lines {
+		if l.N < 0 || l.Stream != "out" && l.Stream != "err" {
+			return nil, fmt.Errorf("print line %d of stream %.20q: %w: want a number from 0 and a stream of \"out\" or \"err\"",
+				l.N, l.Stream, solera.ErrInvalid)
+		}
+		l.Text = cleanText(l.Text)
+		clean[i] = l
+	}
+	return clean, nil
 }
 
 // cleanText makes a text of what a program printed, with the first 64 KiB of
@@ -102,7 +110,7 @@ func (d *DB) Lines(ctx context.Context, run solera.RunID, after int64, limit int
 
 // Beat notes that a run's process lives.
 func (d *DB) Beat(ctx context.Context, run solera.RunID) error {
-	if err := d.join(ctx, &call{run: run, beat: true}); err != nil {
+	if err := d.join(ctx, &call{run: run, beat: true, alive: true}); err != nil {
 		return fmt.Errorf("beat: %w", err)
 	}
 	return nil

@@ -76,6 +76,9 @@ func (t *tx) dump(w io.Writer) error {
 			return err
 		}
 	}
+	if err := t.dumpItems(out); err != nil {
+		return err
+	}
 	if err := t.dumpVersions(out); err != nil {
 		return err
 	}
@@ -103,15 +106,17 @@ func (t *tx) dumpRuns(out *dumpWriter) (ids []solera.RunID, err error) {
 		ids = append(ids, r.ID)
 		return record{Run: &dumpRun{
 			r, int64(r.Created), int64(r.Started), int64(r.Finished), int64(r.Heartbeat), int64(r.Deleted),
+			int64(r.Stopping), int64(r.Rewound),
 		}}, err
 	})
 	return ids, err
 }
 
 func (t *tx) dumpOutput(out *dumpWriter) error {
-	err := t.dumpTable(out, `SELECT run, path, digest, size, ref FROM files ORDER BY run, path`, func(scan func(...any) error) (record, error) {
+	err := t.dumpTable(out, `SELECT run, `+entryColumns+` FROM files ORDER BY run, path`, func(scan func(...any) error) (record, error) {
 		var f dumpFile
-		err := scan(&f.Run, &f.Path, digestInto{&f.Digest}, &f.Size, &f.Ref)
+		var err error
+		f.Entry, err = scanEntry(after(scan, &f.Run))
 		return record{File: &f}, err
 	})
 	if err != nil {
@@ -143,6 +148,31 @@ func (t *tx) dumpPoints(out *dumpWriter, run solera.RunID) error {
 	}
 }
 
+// after returns a scan of the columns that come after first.
+func after(scan func(...any) error, first any) func(...any) error {
+	return func(rest ...any) error { return scan(append([]any{first}, rest...)...) }
+}
+
+func (t *tx) dumpItems(out *dumpWriter) error {
+	err := t.dumpTable(out, `SELECT run, n, key, step, value, at FROM items ORDER BY run, n`, func(scan func(...any) error) (record, error) {
+		var i dumpItem
+		var value string
+		err := scan(&i.Run, &i.N, &i.Key, &i.Step, &value, &i.Time)
+		if i.Value = []byte(value); err == nil && !json.Valid(i.Value) {
+			err = fmt.Errorf("item %d of run %s: %w: its value is no JSON", i.N, i.Run, solera.ErrCorrupt)
+		}
+		return record{Item: &i}, err
+	})
+	if err != nil {
+		return err
+	}
+	return t.dumpTable(out, `SELECT run, source, n FROM positions ORDER BY run, source`, func(scan func(...any) error) (record, error) {
+		var p dumpPosition
+		err := scan(&p.Run, &p.Source, &p.N)
+		return record{Position: &p}, err
+	})
+}
+
 func (t *tx) dumpVersions(out *dumpWriter) error {
 	err := t.dumpTable(out, `SELECT digest, type, metadata, size FROM contents ORDER BY digest`, func(scan func(...any) error) (record, error) {
 		var c dumpContent
@@ -152,9 +182,10 @@ func (t *tx) dumpVersions(out *dumpWriter) error {
 	if err != nil {
 		return err
 	}
-	err = t.dumpTable(out, `SELECT content, path, digest, size, ref FROM entries ORDER BY content, path`, func(scan func(...any) error) (record, error) {
+	err = t.dumpTable(out, `SELECT content, `+entryColumns+` FROM entries ORDER BY content, path`, func(scan func(...any) error) (record, error) {
 		var e dumpEntry
-		err := scan(digestInto{&e.Content}, &e.Path, digestInto{&e.Digest}, &e.Size, &e.Ref)
+		var err error
+		e.Entry, err = scanEntry(after(scan, digestInto{&e.Content}))
 		return record{Entry: &e}, err
 	})
 	if err != nil {
@@ -362,16 +393,20 @@ func (l *loader) load(line int64, r *record) error {
 		run := r.Run.Run
 		run.Created, run.Started, run.Finished = solera.Micros(r.Run.Created), solera.Micros(r.Run.Started), solera.Micros(r.Run.Finished)
 		run.Heartbeat, run.Deleted = solera.Micros(r.Run.Heartbeat), solera.Micros(r.Run.Deleted)
+		run.Stopping, run.Rewound = solera.Micros(r.Run.Stopping), solera.Micros(r.Run.Rewound)
 		return l.blame(line, t.insertRun(run))
 	case r.File != nil:
 		f := r.File
-		return l.add(`INSERT INTO files (run, path, digest, size, ref) VALUES ($1, $2, $3, $4, $5)`,
-			string(f.Run), f.Path, f.Digest.String(), f.Size, f.Ref)
+		return l.add(`INSERT INTO files (run, `+entryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, entryArgs(string(f.Run), f.Entry)...)
 	case r.Line != nil:
 		x := r.Line
 		return l.add(`INSERT INTO lines (run, n, stream, text, at) VALUES ($1, $2, $3, $4, $5)`, string(x.Run), x.N, x.Stream, x.Text, x.Time)
 	case r.Points != nil:
 		return l.points(r.Points)
+	case r.Item != nil:
+		return l.add(insertItem, itemArgs(r.Item.Run, r.Item.N, r.Item.item())...)
+	case r.Position != nil:
+		return l.add(`INSERT INTO positions (run, source, n) VALUES ($1, $2, $3)`, string(r.Position.Run), r.Position.Source, r.Position.N)
 	case r.Content != nil:
 		c := r.Content
 		metadata, err := c.Metadata.MarshalJSON()
@@ -382,8 +417,8 @@ func (l *loader) load(line int64, r *record) error {
 			c.Digest.String(), c.Type, string(metadata), c.Size)
 	case r.Entry != nil:
 		e := r.Entry
-		return l.add(`INSERT INTO entries (content, path, digest, size, ref) VALUES ($1, $2, $3, $4, $5)`,
-			e.Content.String(), e.Path, e.Digest.String(), e.Size, e.Ref)
+		return l.add(`INSERT INTO entries (content, `+entryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+			entryArgs(e.Content.String(), e.Entry)...)
 	case r.Artifact != nil:
 		a := r.Artifact
 		return l.add(`INSERT INTO artifacts (project, name, type, next, created, updated) VALUES ($1, $2, $3, $4, $5, $6)`,

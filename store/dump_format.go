@@ -38,6 +38,8 @@ type record struct {
 	File      *dumpFile      `json:"file,omitempty"`
 	Line      *dumpLine      `json:"line,omitempty"`
 	Points    *dumpPoints    `json:"points,omitempty"`
+	Item      *dumpItem      `json:"item,omitempty"`
+	Position  *dumpPosition  `json:"position,omitempty"`
 	Content   *dumpContent   `json:"content,omitempty"`
 	Entry     *dumpEntry     `json:"entry,omitempty"`
 	Artifact  *dumpArtifact  `json:"artifact,omitempty"`
@@ -64,6 +66,8 @@ type dumpRun struct {
 	Finished  int64 `json:"finished"`
 	Heartbeat int64 `json:"heartbeat"`
 	Deleted   int64 `json:"deleted"`
+	Stopping  int64 `json:"stopping"`
+	Rewound   int64 `json:"rewound"`
 }
 
 type dumpFile struct {
@@ -89,6 +93,25 @@ type dumpPoints struct {
 	Step  []int64      `json:"step"`
 	Value dumpValues   `json:"value"`
 	Time  []int64      `json:"time"`
+}
+
+type dumpItem struct {
+	Run   solera.RunID    `json:"run"`
+	N     int64           `json:"n"`
+	Key   string          `json:"key"`
+	Step  int64           `json:"step"`
+	Value json.RawMessage `json:"value"`
+	Time  int64           `json:"time"`
+}
+
+func (i *dumpItem) item() solera.Item {
+	return solera.Item{N: i.N, Key: i.Key, Step: i.Step, Value: i.Value, Time: solera.Micros(i.Time)}
+}
+
+type dumpPosition struct {
+	Run    solera.RunID `json:"run"`
+	Source string       `json:"source"`
+	N      int64        `json:"n"`
 }
 
 // dumpValues are numbers of which some are none: null is NaN, "+" and "-" are
@@ -237,7 +260,7 @@ type dumpEnd struct {
 
 // The kinds of lines in their order.
 var dumpKinds = [...]string{
-	"solera", "run", "file", "line", "points", "content", "entry", "artifact", "version", "alias", "edge",
+	"solera", "run", "file", "line", "points", "item", "position", "content", "entry", "artifact", "version", "alias", "edge",
 	"statement", "key", "deletion", "document", "audit", "end",
 }
 
@@ -246,8 +269,8 @@ var dumpKinds = [...]string{
 func (r *record) kind() int {
 	kind := -1
 	for i, set := range [len(dumpKinds)]bool{
-		r.Header != nil, r.Run != nil, r.File != nil, r.Line != nil, r.Points != nil, r.Content != nil, r.Entry != nil,
-		r.Artifact != nil, r.Version != nil, r.Alias != nil, r.Edge != nil, r.Statement != nil, r.Key != nil,
+		r.Header != nil, r.Run != nil, r.File != nil, r.Line != nil, r.Points != nil, r.Item != nil, r.Position != nil,
+		r.Content != nil, r.Entry != nil, r.Artifact != nil, r.Version != nil, r.Alias != nil, r.Edge != nil, r.Statement != nil, r.Key != nil,
 		r.Deletion != nil, r.Document != nil, r.Audit != nil, r.End != nil,
 	} {
 		switch {
@@ -273,20 +296,23 @@ func newDumpWriter(w io.Writer, schema int64) (*dumpWriter, error) {
 }
 
 func (d *dumpWriter) write(r *record) error {
-	line, err := json.Marshal(r)
-	if err != nil {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	// The JSON of an item has to come back as it is.
+	encoder.SetEscapeHTML(r.Item == nil)
+	if err := encoder.Encode(r); err != nil {
 		return err
 	}
-	if len(line) >= maxDumpLine {
+	line := b.Bytes() // with its newline
+	if len(line) > maxDumpLine {
 		return fmt.Errorf("%w: a %s of %d bytes; a dump holds at most %d a record",
 			solera.ErrInvalid, dumpKinds[r.kind()], len(line), maxDumpLine)
 	}
-	line = append(line, '\n')
 	if r.End == nil {
 		d.hash.Write(line)
 		d.lines[dumpKinds[r.kind()]]++
 	}
-	_, err = d.w.Write(line)
+	_, err := d.w.Write(line)
 	return err
 }
 
@@ -473,6 +499,16 @@ func (r *record) check() error {
 		}
 	case r.Points != nil:
 		return r.Points.check()
+	case r.Item != nil:
+		if r.Item.N < 1 {
+			return fmt.Errorf("item %d", r.Item.N)
+		}
+		return r.Item.item().Check()
+	case r.Position != nil:
+		if r.Position.N < 0 {
+			return fmt.Errorf("position %d of %.80q", r.Position.N, r.Position.Source)
+		}
+		return solera.CheckSource(r.Position.Source)
 	case r.Content != nil:
 		if c := r.Content; c.Digest.IsZero() || c.Size < 0 {
 			return fmt.Errorf("a content of %d bytes without digest", c.Size)

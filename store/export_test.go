@@ -9,5 +9,5 @@ func (d *DB) Pack(ctx context.Context) error {
 
 // Reindex builds the index of runs anew.
 func (d *DB) Reindex(ctx context.Context) error {
-	return d.update(ctx, func(t *tx) error { return t.reindexRuns() })
+	return d.update(ctx, func(t *tx) error { return t.reindexRuns(indexedColumns) })
 }

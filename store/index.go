@@ -45,6 +45,7 @@ func rowOf(r solera.Run, limit int) fieldRow {
 	b.text("stage", r.Stage)
 	b.text("experiment", r.Experiment)
 	b.text("group", r.Group)
+	b.text("sweep", r.Sweep)
 	b.text("state", string(r.State))
 	b.text("host", r.Host)
 	b.text("notes", r.Notes)
@@ -56,7 +57,7 @@ func rowOf(r solera.Run, limit int) fieldRow {
 	for _, moment := range []struct {
 		field string
 		at    solera.Micros
-	}{{"created", r.Created}, {"started", r.Started}, {"finished", r.Finished}, {deletedField, r.Deleted}} {
+	}{{"created", r.Created}, {"started", r.Started}, {"finished", r.Finished}, {"stopping", r.Stopping}, {deletedField, r.Deleted}} {
 		if moment.at != 0 {
 			b.number(moment.field, float64(moment.at))
 		}
@@ -296,7 +297,8 @@ func mergeColumn(raw []byte, field string, slots []uint16, rows map[uint16]field
 
 // reindexRuns builds the index anew from the records, and numbers the runs as
 // they were created.
-func (t *tx) reindexRuns() error {
+// columns are indexedColumns, as far as the schema has them.
+func (t *tx) reindexRuns(columns string) error {
 	for _, statement := range []string{`DELETE FROM run_tail`, `DELETE FROM run_columns`, `UPDATE runs SET seq = NULL`} {
 		if _, err := t.exec(statement); err != nil {
 			return err
@@ -315,7 +317,7 @@ func (t *tx) reindexRuns() error {
 			ids = append(ids, string(r.ID))
 			last = r
 			return nil
-		}, `SELECT `+indexedColumns+` FROM runs WHERE created > $1 OR created = $1 AND id > $2 ORDER BY created, id LIMIT $3`,
+		}, `SELECT `+columns+` FROM runs WHERE created > $1 OR created = $1 AND id > $2 ORDER BY created, id LIMIT $3`,
 			int64(last.Created), string(last.ID), chunkRuns)
 		if err != nil {
 			return fmt.Errorf("index runs: %w", err)
@@ -335,16 +337,19 @@ func (t *tx) reindexRuns() error {
 	}
 }
 
-// indexedColumns are those that indexRow needs and that schema 4 has: this
-// also is a step from older schemas.
-const indexedColumns = `id, name, project, stage, experiment, grp, state, host, notes, error, solera, tags,
+// indexedColumns are those that indexRow needs.
+const indexedColumns = oldIndexedColumns + `, sweep, stopping`
+
+// oldIndexedColumns are what schema 4 has of them.
+const oldIndexedColumns = `id, name, project, stage, experiment, grp, state, host, notes, error, solera, tags,
 	created, started, finished, deleted, params, summary, environment`
 
 func scanIndexed(scan func(...any) error) (solera.Run, error) {
 	var r solera.Run
 	var tags, params, summary, environment string
 	err := scan(&r.ID, &r.Name, &r.Project, &r.Stage, &r.Experiment, &r.Group, &r.State, &r.Host, &r.Notes, &r.Error, &r.Solera, &tags,
-		&r.Created, &r.Started, &r.Finished, &r.Deleted, &params, &summary, &environment)
+		&r.Created, &r.Started, &r.Finished, &r.Deleted, &params, &summary, &environment,
+		&r.Sweep, &r.Stopping)
 	if err != nil {
 		return r, err
 	}
@@ -385,7 +390,7 @@ func indexMigration(ddl func(string) string) *goose.Migration {
 				return err
 			}
 		}
-		return t.reindexRuns()
+		return t.reindexRuns(oldIndexedColumns + `, '', 0`)
 	}
 	down := func(ctx context.Context, sqlTx *sql.Tx) error {
 		t := &tx{ctx: ctx, sql: sqlTx, engine: &engine{batch: prepared}}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/store/internal/pack"
@@ -66,13 +64,12 @@ func (d *DB) Append(ctx context.Context, run solera.RunID, points []solera.Point
 }
 
 func checkKeys(points []solera.Point) error {
-	last := ""
-	for _, p := range points {
-		if p.Key == last && last != "" {
+	for i := range points {
+		if i > 0 && points[i].Key == points[i-1].Key {
 			continue
 		}
-		if last = p.Key; p.Key == "" || len(p.Key) > 1024 || !utf8.ValidString(p.Key) || strings.IndexByte(p.Key, 0) >= 0 {
-			return fmt.Errorf("metric %.80q: %w: want 1 to 1024 bytes of UTF-8 without zero bytes", p.Key, solera.ErrInvalid)
+		if err := solera.CheckKey(points[i].Key); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -145,7 +145,11 @@ func postgresEngine(d *DB) engine {
 				return nil, ctx.Err()
 			}
 		},
-		begin:     s.begin,
+		begin: s.begin,
+		queue: func(t *tx) error {
+			_, err := t.exec(`SELECT ` + writerTurn)
+			return err
+		},
 		settle:    d.settlePostgres,
 		batch:     pipelined,
 		forUpdate: " FOR UPDATE",
@@ -178,9 +182,10 @@ const createCommits = `CREATE TABLE IF NOT EXISTS solera_commits (
 // transaction must not keep it for ever: its process may be on a machine that
 // is gone. An acknowledged commit is on the server's disk, whatever it is
 // configured to do by default.
-const beginAlone = `WITH turn AS MATERIALIZED (SELECT
-	pg_advisory_xact_lock(hashtextextended('solera writer ' || current_schema(), 0)), ` + durable + `)
+const beginAlone = `WITH turn AS MATERIALIZED (SELECT ` + writerTurn + `, ` + durable + `)
 	` + takeSlot
+
+const writerTurn = `pg_advisory_xact_lock(hashtextextended('solera writer ' || current_schema(), 0))`
 
 const beginBeside = `WITH turn AS MATERIALIZED (SELECT ` + durable + `)
 	` + takeSlot

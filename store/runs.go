@@ -16,11 +16,11 @@ import (
 // What UpdateRun never changes comes last, so that it takes the arguments
 // before.
 const runColumns = `id, name, stage, experiment, state, params, summary, tags, notes,
-	recipe, code, solera, host, reuse_of, error, started, finished, grp, environment, deleted,
-	project, created, heartbeat`
+	recipe, code, solera, host, reuse_of, error, started, finished, grp, environment, deleted, sweep, stopping,
+	project, created, heartbeat, rewound`
 
 // How many of runColumns change.
-const runChanging = 20
+const runChanging = 22
 
 func (t *tx) CreateRun(r solera.Run) error {
 	if err := t.insertRun(r); err != nil {
@@ -115,7 +115,7 @@ func (t *tx) updateRun(r solera.Run) error {
 	if err != nil {
 		return err
 	}
-	r.Project, r.Created, r.Heartbeat = old.Project, old.Created, old.Heartbeat
+	r.Project, r.Created, r.Heartbeat, r.Rewound = old.Project, old.Created, old.Heartbeat, old.Rewound
 	args, err := runArgs(r)
 	if err != nil {
 		return err
@@ -129,7 +129,8 @@ func (t *tx) updateRun(r solera.Run) error {
 	}
 	_, err = t.exec(`UPDATE runs SET name = $2, stage = $3, experiment = $4, state = $5, params = $6, summary = $7,
 		tags = $8, notes = $9, recipe = $10, code = $11, solera = $12, host = $13, reuse_of = $14, error = $15,
-		started = $16, finished = $17, grp = $18, environment = $19, deleted = $20 WHERE id = $1`, args[:runChanging]...)
+		started = $16, finished = $17, grp = $18, environment = $19, deleted = $20,
+		sweep = $21, stopping = $22 WHERE id = $1`, args[:runChanging]...)
 	if err != nil {
 		return err
 	}
@@ -240,8 +241,8 @@ func runArgs(r solera.Run) ([]any, error) {
 		string(r.ID), r.Name, r.Stage, r.Experiment, string(r.State),
 		string(params), string(summary), string(tags), r.Notes,
 		r.Recipe.String(), r.Code.String(), r.Solera, r.Host, string(r.ReuseOf), r.Error,
-		int64(r.Started), int64(r.Finished), r.Group, string(environment), int64(r.Deleted),
-		r.Project, int64(r.Created), int64(r.Heartbeat),
+		int64(r.Started), int64(r.Finished), r.Group, string(environment), int64(r.Deleted), r.Sweep, int64(r.Stopping),
+		r.Project, int64(r.Created), int64(r.Heartbeat), int64(r.Rewound),
 	}, nil
 }
 
@@ -249,8 +250,8 @@ func scanRun(scan func(...any) error) (solera.Run, error) {
 	var r solera.Run
 	var params, summary, tags, recipe, code, environment string
 	err := scan(&r.ID, &r.Name, &r.Stage, &r.Experiment, &r.State, &params, &summary, &tags, &r.Notes,
-		&recipe, &code, &r.Solera, &r.Host, &r.ReuseOf, &r.Error, &r.Started, &r.Finished, &r.Group, &environment, &r.Deleted,
-		&r.Project, &r.Created, &r.Heartbeat)
+		&recipe, &code, &r.Solera, &r.Host, &r.ReuseOf, &r.Error, &r.Started, &r.Finished, &r.Group, &environment, &r.Deleted, &r.Sweep, &r.Stopping,
+		&r.Project, &r.Created, &r.Heartbeat, &r.Rewound)
 	if err != nil {
 		return r, err
 	}
@@ -317,7 +318,7 @@ func isPlain(q solera.RunQuery) bool {
 	if !q.Recipe.IsZero() || q.State == solera.Running || q.State == solera.Pending {
 		return true
 	}
-	return q.Stage == "" && q.Experiment == "" && q.Group == "" && q.State == "" && q.Project != ""
+	return q.Stage == "" && q.Experiment == "" && q.Group == "" && q.Sweep == "" && q.State == "" && q.Project != ""
 }
 
 func (t *tx) plainRuns(q solera.RunQuery) ([]solera.Run, error) {
@@ -326,6 +327,7 @@ func (t *tx) plainRuns(q solera.RunQuery) ([]solera.Run, error) {
 	f.text("stage", q.Stage)
 	f.text("experiment", q.Experiment)
 	f.text("grp", q.Group)
+	f.text("sweep", q.Sweep)
 	f.text("state", string(q.State))
 	f.text("recipe", q.Recipe.String())
 	if !q.Deleted {
@@ -400,33 +402,48 @@ func (t *tx) SetFile(id solera.RunID, e solera.Entry) error {
 		return fail(err)
 	}
 	var before solera.Fields
-	var was solera.Entry
-	var digest string
-	err := t.row(`SELECT digest, size, ref FROM files WHERE run = $1 AND path = $2`, string(id), e.Path).Scan(&digest, &was.Size, &was.Ref)
+	was, err := scanEntry(t.row(`SELECT `+entryColumns+` FROM files WHERE run = $1 AND path = $2`, string(id), e.Path).Scan)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 	case err != nil:
 		return fail(err)
-	case digest == e.Digest.String() && was.Size == e.Size && was.Ref == e.Ref:
+	case was == e:
 		return nil
 	default:
-		before = fileRecord(e.Path, digest, was)
+		before = fileRecord(was)
 	}
-	_, err = t.exec(`INSERT INTO files (run, path, digest, size, ref) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (run, path) DO UPDATE SET digest = EXCLUDED.digest, size = EXCLUDED.size, ref = EXCLUDED.ref`,
-		string(id), e.Path, e.Digest.String(), e.Size, e.Ref)
+	_, err = t.exec(`INSERT INTO files (run, `+entryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT (run, path) DO UPDATE SET digest = EXCLUDED.digest, size = EXCLUDED.size, ref = EXCLUDED.ref,
+			md5 = EXCLUDED.md5, etag = EXCLUDED.etag, extra = EXCLUDED.extra`,
+		entryArgs(string(id), e)...)
 	if err != nil {
 		return fail(err)
 	}
-	return t.note("run.file", string(id), before, fileRecord(e.Path, e.Digest.String(), e))
+	return t.note("run.file", string(id), before, fileRecord(e))
 }
 
-func fileRecord(path, digest string, e solera.Entry) solera.Fields {
-	record := solera.Fields{"path": path, "digest": digest, "size": e.Size}
-	if e.Ref != "" {
-		record["ref"] = e.Ref
+func fileRecord(e solera.Entry) solera.Fields {
+	record := solera.Fields{"path": e.Path, "digest": e.Digest.String(), "size": e.Size}
+	for name, s := range map[string]string{"ref": e.Ref, "md5": e.MD5, "etag": e.ETag, "extra": e.Extra} {
+		if s != "" {
+			record[name] = s
+		}
 	}
 	return record
+}
+
+// entryColumns are those that a file of a version and one of a run have.
+const entryColumns = `path, digest, size, ref, md5, etag, extra`
+
+func scanEntry(scan func(...any) error) (solera.Entry, error) {
+	var e solera.Entry
+	err := scan(&e.Path, digestInto{&e.Digest}, &e.Size, &e.Ref, &e.MD5, &e.ETag, &e.Extra)
+	return e, err
+}
+
+// entryArgs are for entryColumns, with the owner before them.
+func entryArgs(owner string, e solera.Entry) []any {
+	return []any{owner, e.Path, e.Digest.String(), e.Size, e.Ref, e.MD5, e.ETag, e.Extra}
 }
 
 func (t *tx) RunFiles(id solera.RunID) ([]solera.Entry, error) {
@@ -435,14 +452,10 @@ func (t *tx) RunFiles(id solera.RunID) ([]solera.Entry, error) {
 	}
 	files := []solera.Entry{}
 	err := t.rows(func(scan func(...any) error) error {
-		var e solera.Entry
-		var digest string
-		if err := scan(&e.Path, &digest, &e.Size, &e.Ref); err != nil {
-			return err
-		}
+		e, err := scanEntry(scan)
 		files = append(files, e)
-		return files[len(files)-1].Digest.UnmarshalText([]byte(digest))
-	}, `SELECT path, digest, size, ref FROM files WHERE run = $1`, string(id))
+		return err
+	}, `SELECT `+entryColumns+` FROM files WHERE run = $1`, string(id))
 	if err != nil {
 		return nil, fmt.Errorf("files of run %s: %w", id, err)
 	}

@@ -430,7 +430,7 @@ func (t *tx) selectRuns(q solera.RunQuery) (*selection, error) {
 	// What has a project is a run; a removed one has nothing.
 	all := &test{op: solera.And, args: []*test{exists("project")}}
 	for _, equal := range [][2]string{
-		{"project", q.Project}, {"stage", q.Stage}, {"experiment", q.Experiment}, {"group", q.Group}, {"state", string(q.State)},
+		{"project", q.Project}, {"stage", q.Stage}, {"experiment", q.Experiment}, {"group", q.Group}, {"sweep", q.Sweep}, {"state", string(q.State)},
 	} {
 		if equal[1] != "" {
 			all.args = append(all.args, equalText(equal[0], equal[1]))

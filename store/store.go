@@ -38,6 +38,9 @@ type engine struct {
 	// begin is the first thing that a transaction does which writes. alone says
 	// that no other Update may run beside it. The ticket it returns is for settle.
 	begin func(t *tx, alone bool) (ticket, error)
+	// queue makes a transaction that runs beside others wait for its turn among
+	// Updates, before it locks anything; nil where there is one writer at a time.
+	queue func(*tx) error
 	// settle says whether the transaction of a ticket was committed, when the
 	// answer to its COMMIT was lost.
 	settle func(context.Context, ticket) (committed bool, err error)
@@ -141,7 +144,7 @@ func (d *DB) commit(ctx context.Context, alone bool, fn func(*tx) error) error {
 			return err
 		}
 		defer sqlTx.Rollback() // does nothing after a commit
-		t := &tx{ctx: ctx, sql: sqlTx, conn: conn, engine: &d.engine}
+		t := &tx{ctx: ctx, sql: sqlTx, conn: conn, engine: &d.engine, layout: d.layout}
 		var m ticket
 		if d.begin != nil {
 			if m, err = d.begin(t, alone); err != nil {
