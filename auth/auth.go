@@ -187,6 +187,10 @@ const (
 	sessionKind = "session"
 )
 
+// IsAccount reports whether documents of a kind are accounts: what is known of
+// them is for who manages the server.
+func IsAccount(kind string) bool { return kind == userKind || kind == keyKind || kind == sessionKind }
+
 // put keeps v as a document.
 func put(tx solera.Tx, kind, id string, v any) error {
 	raw, err := json.Marshal(v)

@@ -63,7 +63,7 @@ func serve(ctx context.Context, seconds, runs int) error {
 		return err
 	}
 	mux := http.NewServeMux()
-	api.Register(mux, api.Options{Workspace: func(string) (*tracking.Tracker, error) { return t, nil }, Bell: bell})
+	api.Register(mux, api.Options{Workspace: func(string) (*tracking.Tracker, error) { return t, nil }, Bell: func(string) *live.Bell { return bell }})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mux.ServeHTTP(w, r.WithContext(auth.WithPrincipal(r.Context(), auth.Anyone())))
 	}))

@@ -33,10 +33,8 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) {
 	if p.User != "" {
 		out.User = &api.User{Name: p.User, Admin: p.Admin()}
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.stores)) {
-		if role := p.Role(name); role != "" {
-			out.Workspaces = append(out.Workspaces, api.Workspace{Name: name, Role: role})
-		}
+	for _, name := range s.seen(p) {
+		out.Workspaces = append(out.Workspaces, api.Workspace{Name: name, Role: p.Role(name)})
 	}
 	if !p.Known() {
 		out.Version = "" // of no use to strangers, but to those who look for old versions

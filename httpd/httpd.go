@@ -30,7 +30,8 @@ import (
 type Options struct {
 	Accounts *auth.Accounts
 	// Workspaces by name, each with a store of its own and a Tracker of no
-	// project. The server does not close the stores.
+	// project. The server does not close the stores. A name that an address of
+	// the server begins with is none for a workspace.
 	Workspaces map[string]*tracking.Tracker
 	// Open lets everybody who can connect do everything, without sign-in. It is
 	// for servers that only this machine can reach.
@@ -106,7 +107,7 @@ func (l Limits) filled() Limits {
 type Server struct {
 	o        Options
 	log      *slog.Logger
-	bell     live.Bell
+	bells    map[string]*live.Bell        // by workspace: runs of two may have one ID
 	stores   map[string]*tracking.Tracker // as those of Options, with a bell on the door
 	mux      *routes
 	pages    *dashboard
@@ -138,13 +139,14 @@ func New(o Options) (*Server, error) {
 	s.attempts = newBuckets(o.Clock, o.Limits.Attempts/60, o.Limits.Attempts)
 	s.unknown = newBuckets(o.Clock, o.Limits.Attempts/2, 30*o.Limits.Attempts)
 	s.stores = make(map[string]*tracking.Tracker, len(o.Workspaces))
+	s.bells = make(map[string]*live.Bell, len(o.Workspaces))
 	for name, t := range o.Workspaces {
-		if err := solera.CheckName(name); err != nil {
-			return nil, fmt.Errorf("workspace: %w", err)
+		if err := CheckWorkspace(name); err != nil {
+			return nil, err
 		}
-		own := *t
-		own.Store = s.bell.Store(&metered{t.Store, s.numbers.points})
-		s.stores[name] = &own
+		own, bell := *t, &live.Bell{}
+		own.Store = bell.Store(&metered{t.Store, s.numbers.points})
+		s.stores[name], s.bells[name] = &own, bell
 	}
 	var err error
 	if s.pages, err = newDashboard(o.Dashboard); err != nil {
@@ -153,7 +155,7 @@ func New(o Options) (*Server, error) {
 	s.mux = newRoutes()
 	s.ownRoutes()
 	api.Register(s.mux, api.Options{
-		Workspace: s.workspace, Bell: &s.bell, Done: s.done, Log: o.Log, Version: o.Version, Streams: o.Limits.Streams,
+		Workspace: s.workspace, Bell: func(name string) *live.Bell { return s.bells[name] }, Done: s.done, Log: o.Log, Version: o.Version, Streams: o.Limits.Streams,
 	})
 	wandb.Register(s.mux, wandb.Options{
 		Workspace: s.workspace, Workspaces: s.workspaces, Unknown: s.numbers.unknownOperation("wandb"),
@@ -171,6 +173,37 @@ func hostNames(given []string) map[string]bool {
 	for _, name := range given {
 		names[hostName(name)] = true
 	}
+	return names
+}
+
+// taken are the first segments of addresses that are no workspace: ours, and
+// those of the protocols that clients of other tools speak.
+var taken = []string{
+	"account", "api", "artifacts", "assets", "authorize", "files", "graphql", "healthz", "icon.svg", "metrics", "p", "readyz",
+	"settings", "signin", "storage", "w",
+}
+
+// CheckWorkspace reports ErrInvalid for what cannot be the name of a
+// workspace: addresses may begin with it.
+func CheckWorkspace(name string) error {
+	if err := solera.CheckName(name); err != nil {
+		return fmt.Errorf("workspace: %w", err)
+	}
+	if slices.Contains(taken, strings.ToLower(name)) {
+		return fmt.Errorf("workspace %s: %w: addresses of the server begin so; take another name", name, solera.ErrInvalid)
+	}
+	return nil
+}
+
+// seen returns the workspaces that p may look into, by name.
+func (s *Server) seen(p auth.Principal) []string {
+	var names []string
+	for name := range s.stores {
+		if p.Allows(name, auth.Viewer) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
 	return names
 }
 

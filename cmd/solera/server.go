@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,12 +32,13 @@ const defaultAddress = "127.0.0.1:7654"
 
 // serverOptions are what the flags of server and ui say.
 type serverOptions struct {
-	listen string
-	hosts  []string
-	auth   bool // sign-in on loopback too
-	drain  time.Duration
-	create bool                        // make the store if there is none
-	ready  func(url string, open bool) // called when the server answers
+	listen     string
+	hosts      []string
+	workspaces []string // beside the store's own, as NAME=STORE[,BLOBS]
+	auth       bool     // sign-in on loopback too
+	drain      time.Duration
+	create     bool                        // make the store if there is none
+	ready      func(url string, open bool) // called when the server answers
 }
 
 func (a *app) serverCommand() *cobra.Command {
@@ -48,14 +51,20 @@ can reach it, nobody signs in. On any other address everybody does: the first
 start makes the user admin and shows its key, once. solera user adds others.
 
 Browsers must ask for the server by an address in digits, by localhost, by this
-machine's name, or by a name that --host gives. docs/server.md tells the rest.`,
-		Example: "  solera server\n  solera server --listen :7654 --host runs.example.org",
-		Args:    noArgs,
-		RunE:    func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), o) },
+machine's name, or by a name that --host gives.
+
+The store of --store is the workspace "default", and the accounts of all are in
+it. --workspace adds others, each a store of its own: a user sees those that a
+role was given in (solera user role). docs/server.md tells the rest.`,
+		Example: "  solera server\n  solera server --listen :7654 --host runs.example.org\n" +
+			"  solera server --auth --workspace vision=/srv/vision --workspace speech=/srv/speech",
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), o) },
 	}
 	f := c.Flags()
 	f.StringVar(&o.listen, "listen", defaultAddress, "listen on `ADDR`, as HOST:PORT; port 0 takes a free one")
 	f.StringArrayVar(&o.hosts, "host", nil, "a `NAME` by which browsers may ask for this server; may be given more than once")
+	f.StringArrayVar(&o.workspaces, "workspace", nil, "also serve the workspace `NAME=STORE[,BLOBS]`; may be given more than once (SOLERA_WORKSPACES, divided by spaces)")
 	f.BoolVar(&o.auth, "auth", false, "sign-in on 127.0.0.1 too, as for a machine that many use")
 	f.DurationVar(&o.drain, "drain", 0, "after SIGTERM, answer for `TIME` longer while /readyz says that it ends")
 	return c
@@ -90,15 +99,26 @@ func (a *app) serve(ctx context.Context, o serverOptions) error {
 		return usage("--drain %v: want a time such as 5s", o.drain)
 	}
 	open := onlyHere(host) && !o.auth
-	records, err := a.storeHome()
+	places, err := a.workspaceHomes(o.workspaces)
 	if err != nil {
 		return err
 	}
-	w, err := a.openToServe(ctx, records, o.create)
-	if err != nil {
+	served := make(map[string]*tracking.Tracker, len(places))
+	for _, p := range places {
+		w, err := a.openToServe(ctx, p.records, p.bytes, o.create)
+		if err != nil {
+			if p.name != workspaceName {
+				err = fmt.Errorf("workspace %s: %w", p.name, err)
+			}
+			return err
+		}
+		defer w.close()
+		served[p.name] = w.Tracker
+	}
+	if err := differ(places); err != nil {
 		return err
 	}
-	defer w.close()
+	records := places[0].records
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, port))
 	if err != nil {
 		hint := "name another with --listen"
@@ -108,11 +128,11 @@ func (a *app) serve(ctx context.Context, o serverOptions) error {
 		return &solera.InputError{Op: "listen on " + o.listen, Msg: "cannot", Hint: hint, Err: err}
 	}
 	defer l.Close()
-	accounts := auth.New(w.Store, auth.Options{})
+	accounts := auth.New(served[workspaceName].Store, auth.Options{})
 	log := a.serverLog()
 	options := httpd.Options{
 		Accounts:   accounts,
-		Workspaces: map[string]*tracking.Tracker{"default": w.Tracker},
+		Workspaces: served,
 		Open:       open,
 		Actor:      solera.ActorOf(ctx),
 		Hosts:      append(o.hosts, host),
@@ -137,8 +157,10 @@ func (a *app) serve(ctx context.Context, o serverOptions) error {
 	url := "http://" + a.reachable(host, o.hosts, l.Addr())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()
-	go a.reap(ctx, w.Tracker, log)
-	if err := a.tellServer(url, key, open, records); err != nil {
+	for _, t := range served {
+		go a.reap(ctx, t, log)
+	}
+	if err := a.tellServer(url, key, open, records, len(places)-1); err != nil {
 		return err
 	}
 	if o.ready != nil {
@@ -151,13 +173,106 @@ func (a *app) serve(ctx context.Context, o serverOptions) error {
 	return err
 }
 
-// openToServe opens a store, all its projects. A server commits nothing of its
-// own, so it signs nothing.
-func (a *app) openToServe(ctx context.Context, records home, create bool) (*workspace, error) {
-	bytes, err := a.blobHome(records)
-	if err != nil {
+// A place is where a workspace is kept.
+type place struct {
+	name           string
+	records, bytes home
+}
+
+// workspaceHomes returns where the workspaces are: first the store's own, then
+// those of the flag, or of the environment, where passwords are not seen by
+// everybody on the machine.
+func (a *app) workspaceHomes(given []string) ([]place, error) {
+	first := place{name: workspaceName}
+	var err error
+	if first.records, err = a.storeHome(); err != nil {
 		return nil, err
 	}
+	if first.bytes, err = a.blobHome(first.records); err != nil {
+		return nil, err
+	}
+	from := "--workspace"
+	if len(given) == 0 {
+		from, given = "SOLERA_WORKSPACES:", strings.Fields(a.env("SOLERA_WORKSPACES"))
+	}
+	list := []place{first}
+	for _, text := range given {
+		p, err := a.workspaceHome(from, text)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(list, func(other place) bool { return other.name == p.name }) {
+			return nil, usage("%s %s=…: there is a workspace of this name already; the store of --store is %s", from, p.name, workspaceName)
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+// workspaceHome reads NAME=STORE[,BLOBS]. A comma in the path of a store is
+// possible where BLOBS is given: it is the last one that divides.
+func (a *app) workspaceHome(from, text string) (p place, err error) {
+	name, where, ok := strings.Cut(text, "=")
+	if !ok || where == "" {
+		return p, usage("%s %.80q: want NAME=STORE or NAME=STORE,BLOBS, such as vision=/srv/vision", from, name)
+	}
+	if err := httpd.CheckWorkspace(name); err != nil {
+		return p, usage("%s %.80q: %v", from, name, err)
+	}
+	what := from + " " + name + "="
+	records, bytes := where, ""
+	if i := strings.LastIndexByte(where, ','); i >= 0 {
+		if records, bytes = where[:i], where[i+1:]; records == "" || bytes == "" {
+			return p, usage("%s…: want a store before the comma and a place for bytes after it", what)
+		}
+	}
+	p.name = name
+	if p.records, err = a.home(what, records, "postgres", "postgresql"); err != nil {
+		return p, err
+	}
+	switch {
+	case bytes != "":
+		p.bytes, err = a.home(what+"…,", bytes, "s3")
+	case p.records.url != "":
+		err = usage("%s%s: the bytes of artifacts need a place too: add ,s3://BUCKET or ,FOLDER", what, printableURL(records))
+	default:
+		p.bytes = home{folder: filepath.Join(p.records.folder, "blobs")}
+	}
+	return p, err
+}
+
+// differ refuses two workspaces of one store, where who may see one would see
+// the other, and two that share the home of their bytes, where gc of one would
+// delete those of the other. All are open, so their folders are there.
+func differ(places []place) error {
+	for i, p := range places {
+		for _, q := range places[:i] {
+			if onePlace(p.records, q.records) {
+				return usage("the workspaces %s and %s are one store: each needs its own", q.name, p.name)
+			}
+			if onePlace(p.bytes, q.bytes) {
+				return usage("the workspaces %s and %s keep their bytes in one place: each needs its own, such as another prefix or folder", q.name, p.name)
+			}
+		}
+	}
+	return nil
+}
+
+func onePlace(a, b home) bool {
+	if a.url != "" || b.url != "" {
+		return a.url == b.url
+	}
+	first, err := os.Stat(a.folder)
+	if err != nil {
+		return false
+	}
+	second, err := os.Stat(b.folder)
+	return err == nil && os.SameFile(first, second)
+}
+
+// openToServe opens a store, all its projects. A server commits nothing of its
+// own, so it signs nothing.
+func (a *app) openToServe(ctx context.Context, records, bytes home, create bool) (*workspace, error) {
 	db, checkpoints, err := a.openRecords(ctx, records, create)
 	if err != nil {
 		return nil, err
@@ -186,7 +301,7 @@ func (a *app) reachable(host string, hosts []string, at net.Addr) string {
 }
 
 // tellServer says where the server is.
-func (a *app) tellServer(url, key string, open bool, records home) error {
+func (a *app) tellServer(url, key string, open bool, records home, others int) error {
 	if a.json {
 		line := struct {
 			URL      string  `json:"url"`
@@ -204,6 +319,9 @@ func (a *app) tellServer(url, key string, open bool, records home) error {
 	where := records.folder
 	if records.url != "" {
 		where = printableURL(records.url)
+	}
+	if others > 0 {
+		where += " and " + count(others, "other workspace")
 	}
 	who := "Nobody signs in: only this machine can reach it."
 	switch {

@@ -18,9 +18,11 @@ import (
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/auth"
+	"github.com/solera-ml/solera/httpd"
 )
 
-// workspaceName is the one workspace that a server has.
+// workspaceName is the workspace that every server has: the store that it was
+// started on, which also has the accounts.
 const workspaceName = "default"
 
 // noRole takes a role away.
@@ -67,7 +69,7 @@ func named(what string) cobra.PositionalArgs {
 }
 
 func (a *app) userAddCommand() *cobra.Command {
-	role := string(auth.Viewer)
+	role, in := string(auth.Viewer), workspaceName
 	var admin, password bool
 	c := &cobra.Command{
 		Use:   "add NAME",
@@ -76,6 +78,9 @@ func (a *app) userAddCommand() *cobra.Command {
 of the input; without one the user signs in with keys (solera user key).`,
 		Args: named("the name"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := httpd.CheckWorkspace(in); err != nil {
+				return usage("--workspace: %v", err)
+			}
 			u := auth.User{Name: args[0], Admin: admin}
 			switch auth.Role(role) {
 			case noRole:
@@ -83,7 +88,7 @@ of the input; without one the user signs in with keys (solera user key).`,
 				if err := auth.CheckRole(auth.Role(role)); err != nil {
 					return usage("--role: %v", err)
 				}
-				u.Roles = map[string]auth.Role{workspaceName: auth.Role(role)}
+				u.Roles = map[string]auth.Role{in: auth.Role(role)}
 			}
 			secret := ""
 			if password {
@@ -101,6 +106,7 @@ of the input; without one the user signs in with keys (solera user key).`,
 		},
 	}
 	c.Flags().StringVar(&role, "role", role, "what the user may do: `ROLE` is viewer, editor, admin or none")
+	c.Flags().StringVar(&in, "workspace", in, "the workspace `NAME` that the role is in")
 	c.Flags().BoolVar(&admin, "server", false, "the user manages the server: users, keys and everything else")
 	c.Flags().BoolVar(&password, "password", false, "ask for a password")
 	return c
@@ -178,6 +184,7 @@ func (a *app) listUsers(ctx context.Context) error {
 
 func (a *app) userRoleCommand() *cobra.Command {
 	var server bool
+	in := workspaceName
 	c := &cobra.Command{
 		Use:   "role NAME ROLE",
 		Short: "Change what a user may do: viewer, editor, admin or none",
@@ -198,15 +205,21 @@ func (a *app) userRoleCommand() *cobra.Command {
 				}
 				return usage("role %q: want %s", args[1], want)
 			}
+			if server && c.Flags().Changed("workspace") {
+				return usage("--server and --workspace: the one is the role in all workspaces, the other in one")
+			}
+			if err := httpd.CheckWorkspace(in); err != nil {
+				return usage("--workspace: %v", err)
+			}
 			return a.withAccounts(c.Context(), false, func(x *auth.Accounts) error {
 				var err error
 				switch {
 				case server:
 					err = x.SetAdmin(c.Context(), name, role == auth.Admin)
 				case role == noRole:
-					err = x.SetRole(c.Context(), name, workspaceName, "")
+					err = x.SetRole(c.Context(), name, in, "")
 				default:
-					err = x.SetRole(c.Context(), name, workspaceName, role)
+					err = x.SetRole(c.Context(), name, in, role)
 				}
 				if err != nil {
 					return err
@@ -216,6 +229,7 @@ func (a *app) userRoleCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&server, "server", false, "the role in the server itself")
+	c.Flags().StringVar(&in, "workspace", in, "the workspace `NAME` that the role is in")
 	return c
 }
 

@@ -30,11 +30,13 @@ type Options struct {
 	// Workspace returns the workspace of that name, for all its projects;
 	// solera.ErrNotFound if there is none.
 	Workspace func(name string) (*tracking.Tracker, error)
-	Bell      *live.Bell      // shortens the wait of event streams; nil = they look once a second
-	Done      <-chan struct{} // ends the event streams, so that a server can stop; nil = never
-	Log       *slog.Logger    // of what was no fault of the client; nil = nowhere
-	Version   string          // of the server
-	Streams   int             // how many event streams may be open at once; 0 = 1,000
+	// Bell returns the bell of a workspace, which shortens the wait of event
+	// streams; nil = they look once a second.
+	Bell    func(workspace string) *live.Bell
+	Done    <-chan struct{} // ends the event streams, so that a server can stop; nil = never
+	Log     *slog.Logger    // of what was no fault of the client; nil = nowhere
+	Version string          // of the server
+	Streams int             // how many event streams may be open at once; 0 = 1,000
 }
 
 // service is the API at work.
@@ -43,8 +45,8 @@ type service struct {
 	huma    huma.API
 	streams chan struct{} // holds one thing per open event stream
 	heavy   chan struct{} // and one per answer that takes much of the machine
-	scored  *cache[solera.Digest, *scored]
-	tables  *cache[string, *tablePreview]
+	scored  *cache[within[solera.Digest], *scored]
+	tables  *cache[within[string], *tablePreview]
 }
 
 // Register adds the routes of the API to mux. Whoever serves mux limits the
@@ -65,7 +67,7 @@ func Register(mux humago.Mux, o Options) {
 }
 
 func newService(o Options) *service {
-	return &service{Options: o, heavy: make(chan struct{}, heavyAtOnce), scored: newCache[solera.Digest, *scored](64), tables: newCache[string, *tablePreview](8)}
+	return &service{Options: o, heavy: make(chan struct{}, heavyAtOnce), scored: newCache[within[solera.Digest], *scored](64), tables: newCache[within[string], *tablePreview](8)}
 }
 
 // heavyAtOnce is how many answers are made at once that read whole files. Others

@@ -51,7 +51,7 @@ func newHouse(t testing.TB, options ...func(*api.Options)) *house {
 			}
 			return tr, nil
 		},
-		Bell: bell, Version: "test",
+		Bell: func(string) *live.Bell { return bell }, Version: "test",
 	}
 	for _, change := range options {
 		change(&o)

@@ -3,6 +3,8 @@ package api
 import (
 	recent "container/list"
 	"sync"
+
+	"github.com/solera-ml/solera"
 )
 
 // A cache keeps the values that were asked for last. What it keeps is named by
@@ -12,6 +14,13 @@ type cache[K comparable, V any] struct {
 	most  int
 	order *recent.List // of pair, the last used first
 	found map[K]*recent.Element
+}
+
+// within is a name in one store. A digest is named by whoever commits, and what
+// is behind it in another workspace is not for him.
+type within[K comparable] struct {
+	store solera.Store
+	name  K
 }
 
 type pair[K comparable, V any] struct {

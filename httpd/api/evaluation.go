@@ -182,7 +182,7 @@ func (s *service) evaluated(ctx context.Context, t *tracking.Tracker, run string
 	if err != nil {
 		return v, nil, err
 	}
-	m, err := s.scored.get(v.Digest, func() (*scored, error) {
+	m, err := s.scored.get(within[solera.Digest]{t.Store, v.Digest}, func() (*scored, error) {
 		return heavily(ctx, s, func() (*scored, error) { return readScored(ctx, t.Snapshot(ctx, v)) })
 	})
 	if err != nil {

@@ -100,7 +100,11 @@ func (s *service) eventRoutes() {
 				defer func() { <-s.streams }()
 				r, w := humago.Unwrap(c)
 				f.out = &eventWriter{w: w, control: http.NewResponseController(w)}
-				err := s.follow(r.Context(), f)
+				var bell *live.Bell
+				if s.Bell != nil {
+					bell = s.Bell(in.Workspace)
+				}
+				err := s.follow(r.Context(), f, bell)
 				if err != nil && r.Context().Err() == nil && !errors.Is(err, errStopped) {
 					s.Log.WarnContext(r.Context(), "event stream ended", "error", err)
 				}
@@ -265,9 +269,9 @@ func auditOf(ctx context.Context, t *tracking.Tracker, q solera.AuditQuery) (ent
 var errStopped = errors.New("the server stops")
 
 // follow tells what happens until the reader goes away or the server stops.
-func (s *service) follow(ctx context.Context, f *follower) error {
+func (s *service) follow(ctx context.Context, f *follower, bell *live.Bell) error {
 	var rings <-chan struct{}
-	if s.Bell != nil {
+	if bell != nil {
 		var topics []string
 		for _, r := range f.runs {
 			topics = append(topics, live.RunTopic(r.id), live.RunTopic(r.recorder))
@@ -276,7 +280,7 @@ func (s *service) follow(ctx context.Context, f *follower) error {
 			topics = append(topics, live.ProjectTopic(f.project))
 		}
 		slices.Sort(topics)
-		listener := s.Bell.Listen(slices.Compact(topics)...)
+		listener := bell.Listen(slices.Compact(topics)...)
 		defer listener.Close()
 		rings = listener.C
 	}

@@ -214,7 +214,7 @@ func asText(content []byte, cut bool) (string, bool) {
 func (s *service) table(ctx context.Context, t *tracking.Tracker, v solera.Version, e solera.Entry) (*tablePreview, error) {
 	schema, _ := v.File("schema.json")
 	key := e.Digest.String() + schema.Digest.String() + path.Ext(e.Path)
-	return s.tables.get(key, func() (*tablePreview, error) {
+	return s.tables.get(within[string]{t.Store, key}, func() (*tablePreview, error) {
 		return heavily(ctx, s, func() (*tablePreview, error) {
 			snapshot := t.Snapshot(ctx, v)
 			var types table.Schema
