@@ -201,10 +201,55 @@ describe("on a server of one's own", () => {
 describe("on a server of a team", () => {
   let team;
   before(async () => {
-    team = await serve(shop, "--auth");
+    team = await serve(shop, "--auth", "--workspace", `vision=${shop.dir}/vision`, "--workspace", `speech=${shop.dir}/speech`);
   });
   after(async () => {
     assert.equal(await team?.stop(), 0);
+  });
+
+  test("one chooses among the workspaces in which one has a role, and sees no other", async () => {
+    await shop.solera("--store", "vision", "load", "-q");
+    await shop.solera("user", "add", "vic", "--role", "viewer", "--workspace", "vision");
+    const { key } = JSON.parse(await shop.solera("user", "key", "vic", "--json"));
+    const signIn = async (page, secret) => {
+      await page.getByRole("textbox", { name: "API key" }).fill(secret);
+      await page.getByRole("button", { name: "Sign in" }).click();
+    };
+    // Who has a role in one sees that one, and no choice.
+    const guest = await open(browser, team);
+    guest.expect(/40[13]/);
+    await guest.go("/");
+    await signIn(guest.page, key);
+    await guest.page.waitForURL(/\/w\/vision\/$/);
+    await guest.page.getByRole("link", { name: project }).first().waitFor();
+    assert.equal(await guest.page.getByRole("button", { name: /^Workspace:/ }).count(), 0);
+    await guest.go("/w/speech/");
+    await guest.page.getByText("Your role does not allow this").waitFor();
+    await guest.close();
+    // An admin chooses, and each has its own projects.
+    for (const width of [1280, 390]) {
+      const tab = await open(browser, team, { width });
+      const { page } = tab;
+      try {
+        tab.expect(/401/);
+        await tab.go("/");
+        await signIn(page, team.key);
+        await page.getByRole("link", { name: project }).first().waitFor();
+        const menu = page.getByRole("button", { name: width > 1000 ? "Workspace: default" : "Menu" });
+        await menu.click();
+        await page.getByRole(width > 1000 ? "menuitem" : "link", { name: /speech/ }).waitFor();
+        assert.deepEqual(await violations(page), []);
+        await page.getByRole(width > 1000 ? "menuitem" : "link", { name: /vision/ }).click();
+        await page.waitForURL(/\/w\/vision\/$/);
+        await page.getByRole("link", { name: project }).first().click();
+        await page.waitForURL(/\/w\/vision\/p\/wine-classification$/);
+        await page.getByText("train exp003").waitFor({ state: "detached" });
+        await page.getByText("load", { exact: true }).first().waitFor();
+        assert.deepEqual(tab.faults, []);
+      } finally {
+        await tab.close();
+      }
+    }
   });
 
   test("without credentials nothing is told", async () => {

@@ -1,15 +1,15 @@
 import {
-  ActionIcon, Anchor, AppShell, Badge, Burger, Button, Divider, Drawer, Group, Menu, ScrollArea, Stack, Text, TextInput,
+  ActionIcon, Anchor, AppShell, Badge, Burger, Button, Divider, Drawer, Group, Menu, NavLink, Stack, Text, TextInput,
   useComputedColorScheme, useMantineColorScheme, type MantineColorScheme,
 } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import {
   IconBox, IconCheck, IconChevronDown, IconDeviceDesktop, IconFolders, IconHistory, IconKeyboard, IconLanguage, IconLogin2, IconLogout,
-  IconMoon, IconSun, IconTable, IconUser,
+  IconMoon, IconSun, IconTable, IconUser, IconUsersGroup,
 } from "@tabler/icons-react";
 import { CatchBoundary, Link, Outlet, useLocation, useNavigate, useParams } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
-import { ApiError, useProjects, useSession, useSignOut, workspace } from "./api";
+import { addressOf, ApiError, base, useProjects, useSession, useSignOut, workspace } from "./api";
 import { useSpeech, type Key, type Language } from "./i18n";
 import { PageFault } from "./parts/fault";
 import { LinkButton, LinkItem, LinkPlace } from "./parts/link";
@@ -68,6 +68,14 @@ export function Shell() {
   }, [stranger, pathname, navigate]);
   useEffect(close, [pathname, close]);
 
+  // Who has no role in the workspace that the bare address means is sent to the
+  // first where there is one.
+  const workspaces = (session.data?.workspaces ?? []).map((w) => w.name);
+  const other = pathname === "/" && base === "" && !workspaces.includes(workspace) ? workspaces[0] : undefined;
+  useEffect(() => {
+    if (other !== undefined) location.replace(addressOf(other));
+  }, [other]);
+
   const signing = pathname === "/signin";
   return (
     <AppShell header={{ height: 48 }} padding={0}>
@@ -83,6 +91,7 @@ export function Shell() {
               Solera
             </Text>
           </Anchor>
+          {!signing && <WorkspaceMenu workspaces={workspaces} />}
           {!signing && <ProjectMenu project={project} />}
           {project !== undefined && (
             <Group component="nav" aria-label={t("app.navigation")} gap={2} visibleFrom="sm" wrap="nowrap" h="100%" ml="sm">
@@ -105,6 +114,23 @@ export function Shell() {
       </AppShell.Header>
       <Drawer opened={menu} onClose={close} size="xs" title={project ?? "Solera"} closeButtonProps={{ "aria-label": t("close") }} hiddenFrom="sm">
         <nav aria-label={t("app.navigation")}>
+          {workspaces.length > 1 && (
+            <>
+              {workspaces.map((name) => (
+                <NavLink
+                  key={name}
+                  component="a"
+                  href={addressOf(name)}
+                  label={name}
+                  leftSection={<IconUsersGroup size={18} aria-hidden />}
+                  active={name === workspace}
+                  aria-current={name === workspace ? "true" : undefined}
+                  aria-label={`${t("app.workspace")}: ${name}`}
+                />
+              ))}
+              <Divider my="xs" />
+            </>
+          )}
           <LinkPlace to="/" label={t("app.allProjects")} leftSection={<IconFolders size={18} />} active={pathname === "/"} />
           {project !== undefined && (
             <>
@@ -128,10 +154,50 @@ export function Shell() {
       <Keys project={project} opened={keys} setOpened={setKeys} toggleTheme={() => setColorScheme(dark ? "light" : "dark")} />
       <AppShell.Main id="main" tabIndex={-1} className={css.main}>
         <CatchBoundary getResetKey={() => pathname} errorComponent={PageFault}>
-          {stranger && !signing ? null : <Outlet />}
+          {(stranger && !signing) || other !== undefined ? null : <Outlet />}
         </CatchBoundary>
       </AppShell.Main>
     </AppShell>
+  );
+}
+
+/** Other workspaces, where there are any that the user may see. */
+function WorkspaceMenu({ workspaces }: { workspaces: string[] }) {
+  const { t } = useSpeech();
+  if (workspaces.length < 2) return null;
+  return (
+    <Menu width={240} position="bottom-start" shadow="md">
+      <Menu.Target>
+        <Button
+          variant="subtle"
+          color="gray"
+          size="compact-md"
+          visibleFrom="sm"
+          leftSection={<IconUsersGroup size={16} aria-hidden />}
+          rightSection={<IconChevronDown size={14} aria-hidden />}
+          className={css.project}
+          aria-label={`${t("app.workspace")}: ${workspace}`}
+        >
+          {workspace}
+        </Button>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Label>{t("app.workspace")}</Menu.Label>
+        <div className={css.list}>
+          {workspaces.map((name) => (
+            <Menu.Item
+              key={name}
+              component="a"
+              href={addressOf(name)}
+              aria-current={name === workspace ? "true" : undefined}
+              leftSection={<IconCheck size={14} visibility={name === workspace ? "visible" : "hidden"} aria-hidden />}
+            >
+              {name}
+            </Menu.Item>
+          ))}
+        </div>
+      </Menu.Dropdown>
+    </Menu>
   );
 }
 
@@ -154,7 +220,7 @@ function ProjectMenu({ project }: { project: string | undefined }) {
         {all.length > 8 && (
           <TextInput size="xs" m={4} placeholder={t("search")} aria-label={t("search")} value={search} onChange={(e) => setSearch(e.currentTarget.value)} />
         )}
-        <ScrollArea.Autosize mah={360} type="auto">
+        <div className={css.list}>
           {found.map((p) => (
             <LinkItem
               key={p.name}
@@ -173,7 +239,7 @@ function ProjectMenu({ project }: { project: string | undefined }) {
               {p.name}
             </LinkItem>
           ))}
-        </ScrollArea.Autosize>
+        </div>
         <Menu.Divider />
         <LinkItem to="/" leftSection={<IconFolders size={14} />}>
           {t("app.allProjects")}
@@ -266,22 +332,6 @@ function AccountMenu() {
             </Text>
           )}
         </Stack>
-        {session.workspaces.length > 1 && (
-          <>
-            <Menu.Divider />
-            <Menu.Label>{t("app.workspace")}</Menu.Label>
-            {session.workspaces.map((w) => (
-              <Menu.Item
-                key={w.name}
-                component="a"
-                href={w.name === "default" ? "/" : `/w/${encodeURIComponent(w.name)}/`}
-                leftSection={<IconCheck size={14} visibility={w.name === workspace ? "visible" : "hidden"} aria-hidden />}
-              >
-                {w.name}
-              </Menu.Item>
-            ))}
-          </>
-        )}
         <LinkItem to="/account" search={{}} leftSection={<IconUser size={16} />}>
           {t("app.account")}
         </LinkItem>

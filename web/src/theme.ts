@@ -1,4 +1,4 @@
-import { createTheme, type MantineColorsTuple } from "@mantine/core";
+import { createTheme, Menu, type MantineColorsTuple } from "@mantine/core";
 
 // Amber of an old solera, from pale fino to dark oloroso. Shade 7 on white and
 // shade 4 on the dark ground keep a contrast above 4.5 : 1.
@@ -17,4 +17,7 @@ export const theme = createTheme({
   defaultRadius: "sm",
   respectReducedMotion: true,
   cursorType: "pointer",
+  // The placeholder is an element that a menu may not have, by ARIA; without it
+  // the first entry gets the focus.
+  components: { Menu: Menu.extend({ defaultProps: { withInitialFocusPlaceholder: false } }) },
 });

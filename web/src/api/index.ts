@@ -1,5 +1,5 @@
 // What the pages import: the shapes, the way to ask, and the hooks.
 export * from "./contract";
 export { ApiError, ask, href, path, ws } from "./client";
-export { workspace, base } from "./place";
+export { addressOf, base, workspace } from "./place";
 export * from "./hooks";

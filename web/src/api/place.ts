@@ -12,6 +12,11 @@ export function placeOf(pathname: string): Place {
   return { workspace: decodeURIComponent(found[1]), base: "/w/" + found[1] };
 }
 
+/** The first page of a workspace. */
+export function addressOf(workspace: string): string {
+  return workspace === "default" ? "/" : `/w/${encodeURIComponent(workspace)}/`;
+}
+
 // A workspace is chosen by loading the page of another address, so it stays
 // the same for as long as this program runs.
 export const { workspace, base } = placeOf(typeof location === "undefined" ? "/" : location.pathname);
