@@ -14,8 +14,10 @@ TOOLS       := .tools
 GOFUMPT     := $(TOOLS)/gofumpt-v0.12.0
 STATICCHECK := $(TOOLS)/staticcheck-v0.8.2
 
-# The S3 server of test-cluster: a tool as well.
+# The S3 server of test-cluster, and what checks and runs workflows: tools as well.
 VERSITYGW   := $(TOOLS)/versitygw-v1.8.0
+ACTIONLINT  := $(TOOLS)/actionlint-v1.7.12
+ACT         := $(TOOLS)/act-v0.2.89
 
 PROJECT ?= examples/wine
 
@@ -125,6 +127,13 @@ test-crash: $(VERSITYGW) ## Kill writers, gc and backups at 200 random moments (
 test-cluster: $(VERSITYGW) ## Run suites and stories on real PostgreSQL (of the system) and S3.
 	go run ./internal/cluster -versitygw $(abspath $(VERSITYGW))
 
+# Go compiles the working tree once more, as a release that jobs install; what it
+# is built from comes out of the build cache.
+.PHONY: test-workflows
+test-workflows: $(ACTIONLINT) $(ACT) ## Check the workflows of the wine example and run them, as GitHub would.
+	go mod download
+	go run ./internal/workflows -act $(ACT) -actionlint $(ACTIONLINT)
+
 .PHONY: examples
 examples: build ## Run every project in examples/ and check the outcome.
 	examples/check
@@ -148,3 +157,13 @@ $(VERSITYGW):
 	@mkdir -p $(TOOLS)
 	GOBIN=$(CURDIR)/$(TOOLS) CGO_ENABLED=0 go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 	@mv $(TOOLS)/versitygw $@
+
+$(ACTIONLINT):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(CURDIR)/$(TOOLS) CGO_ENABLED=0 go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+	@mv $(TOOLS)/actionlint $@
+
+$(ACT):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(CURDIR)/$(TOOLS) CGO_ENABLED=0 go install github.com/nektos/act@v0.2.89
+	@mv $(TOOLS)/act $@
