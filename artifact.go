@@ -77,8 +77,8 @@ type Entry struct {
 	// has read the bytes. Digest is the SHA-256 of this text then, and says nothing
 	// of the bytes, so they cannot be checked. "" = Digest is of the bytes.
 	ETag string `json:"etag,omitempty"`
-	// Extra is a JSON object of at most 64 KiB that a client keeps with an external
-	// file, "" if none. It is no part of ContentDigest.
+	// Extra is a JSON object of at most 64 KiB that a client keeps with a file, ""
+	// if none. It is no part of ContentDigest.
 	Extra string `json:"extra,omitempty"`
 }
 
@@ -159,7 +159,7 @@ func (e Entry) checkMarks() error {
 	if e.MD5 != "" && (len(e.MD5) != 32 || strings.Trim(e.MD5, "0123456789abcdef") != "") {
 		return fmt.Errorf("MD5 %s: %w: want 32 hexadecimal digits in lower case", clip(e.MD5), ErrInvalid)
 	}
-	if e.Ref == "" && (e.ETag != "" || e.Extra != "") {
+	if e.Ref == "" && e.ETag != "" {
 		return fmt.Errorf("%w: an ETag is for a file that lies elsewhere, and it has no reference", ErrInvalid)
 	}
 	if e.ETag != "" {

@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "f8f88539232f772392e49d718a8f37e1d7ee386d2a88ef125c597552af8cd12d"
+		return "4e907ccba7d54646d53b6b5ac6c85942824e199de60ad1669a069f85d9dd6c64"
 	case "preprocess":
-		return "0de0638c14a8cbdade76d540de1bb27f6ec0b1388aef38c85e4c4d08e2320ccd"
+		return "a28dbe4ad3a729947bf74a720b1bd8287a0cb1d5a59cb35de17133245e6ac156"
 	case "build":
-		return "f6156a42448f46d5cc57d79d69a48389b62c23d88e346a4616632d07a7b84fec"
+		return "06abad9be990d7b225a6ed8188a709e9c47a6e07a52caac9f824faad2a1a3e69"
 	case "train":
-		return "fbfe04af6934a1d3199f4e6e1102c472253fbd6a468c430cf4e3eb15679a5499"
+		return "20314ed247a1f94dcaf36a3ee3c8821a955c3bebf2f6baffd9ff92eb10503809"
 	}
 	return ""
 }

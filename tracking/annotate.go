@@ -73,13 +73,20 @@ func checkTag(tag string) error {
 
 // Describe sets the description of the version that ref names; "" removes it.
 func (t *Tracker) Describe(ctx context.Context, ref, text string) (solera.Version, error) {
-	if len(text) > maxDescription || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-		return solera.Version{}, fmt.Errorf("describe %s: %w: a description is text of at most 64 KiB", ref, solera.ErrInvalid)
+	if err := checkDescription(text); err != nil {
+		return solera.Version{}, fmt.Errorf("describe %s: %w", ref, err)
 	}
 	return t.annotate(ctx, "describe", ref, func(_ solera.Tx, v *solera.Version) error {
 		v.Description = text
 		return nil
 	})
+}
+
+func checkDescription(text string) error {
+	if len(text) > maxDescription || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		return fmt.Errorf("%w: a description is text of at most 64 KiB", solera.ErrInvalid)
+	}
+	return nil
 }
 
 // Expire lets gc delete the version that ref names from a moment on; 0 = never.
@@ -157,6 +164,13 @@ func (t *Tracker) Delete(ctx context.Context, ref string, force bool) (solera.Ve
 func (t *Tracker) spared(tx solera.Tx, v solera.Version) error {
 	if kept := slices.DeleteFunc(slices.Clone(v.Aliases), func(a string) bool { return a == solera.Latest }); len(kept) > 0 {
 		return fmt.Errorf("%w: it is %s; take the alias away first, or force it", solera.ErrConflict, strings.Join(kept, " and "))
+	}
+	linked, err := linkedVersions(tx)
+	if err != nil {
+		return err
+	}
+	if in := linked[v.ID()]; in != "" {
+		return fmt.Errorf("%w: it is linked in the collection %s; unlink it first, or force it", solera.ErrConflict, in)
 	}
 	now, err := tx.Now()
 	if err != nil {

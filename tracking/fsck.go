@@ -257,7 +257,7 @@ func (f *fsck) look(ctx context.Context, n need) (*solera.Problem, error) {
 	// It may have been given up, and freed, since we read that it is needed.
 	needed := false
 	err = f.store.View(ctx, func(tx solera.Tx) error {
-		used, err := tx.InUse([]solera.Digest{n.entry.Digest})
+		used, err := inUse(tx, []solera.Digest{n.entry.Digest})
 		needed = used[n.entry.Digest]
 		return err
 	})
@@ -273,7 +273,7 @@ func (f *fsck) unreferenced() error {
 	look := func() error {
 		var used map[solera.Digest]bool
 		err := f.store.View(f.ctx, func(tx solera.Tx) (err error) {
-			used, err = tx.InUse(digestsOf(batch))
+			used, err = inUse(tx, digestsOf(batch))
 			return err
 		})
 		if err != nil {

@@ -312,7 +312,7 @@ func (g *collector) carryOut(planned []solera.Deletion, freed func(solera.Deleti
 			if err != nil {
 				return err
 			}
-			if used, err = tx.InUse(digestsOf(batch)); err != nil {
+			if used, err = inUse(tx, digestsOf(batch)); err != nil {
 				return err
 			}
 			open, err := tx.Deletions(true)
@@ -370,7 +370,7 @@ func (g *collector) lost(d solera.Deletion) error {
 		return err
 	}
 	return g.store.View(g.ctx, func(tx solera.Tx) error {
-		used, err := tx.InUse([]solera.Digest{d.Digest})
+		used, err := inUse(tx, []solera.Digest{d.Digest})
 		if err == nil && used[d.Digest] {
 			g.report.Problems = append(g.report.Problems, solera.Problem{
 				Ref: d.Digest.String(), Problem: Missing, Detail: "its deletion had begun, and something needs it again; solera verify tells what",
@@ -417,6 +417,7 @@ var errDryRun = errors.New("dry run")
 func (g *collector) records() error {
 	var chosen []givenUp
 	var runs []solera.RunID
+	var drafts []string
 	err := g.store.View(g.ctx, func(tx solera.Tx) error {
 		chosen, runs = nil, nil
 		now, err := tx.Now()
@@ -424,6 +425,9 @@ func (g *collector) records() error {
 			return err
 		}
 		if chosen, err = choose(tx, now, g.o.Project, g.o.Retention); err != nil {
+			return err
+		}
+		if drafts, err = staleDrafts(tx, now); err != nil {
 			return err
 		}
 		return eachRun(tx, solera.RunQuery{Deleted: true}, func(run solera.Run) error {
@@ -437,6 +441,9 @@ func (g *collector) records() error {
 		return fmt.Errorf("choose versions: %w", err)
 	}
 	if g.o.Delete {
+		if err := g.forget(drafts); err != nil {
+			return err
+		}
 		for _, batch := range chunks(chosen, 100) {
 			if err := g.give(g.store.Update, batch, nil); err != nil {
 				return err
@@ -468,6 +475,27 @@ func (g *collector) records() error {
 		return err
 	}
 	return g.give(tried, chosen, runs)
+}
+
+// forget removes drafts that nobody has touched for long; what was uploaded for
+// them is not needed any more.
+func (g *collector) forget(drafts []string) error {
+	for _, id := range drafts {
+		err := g.store.Update(g.ctx, func(tx solera.Tx) error {
+			now, err := tx.Now()
+			if err != nil {
+				return err
+			}
+			if stale, err := isStale(tx, id, now); !stale || err != nil {
+				return err // somebody went on with it
+			}
+			return forget(tx, id)
+		})
+		if err != nil {
+			return fmt.Errorf("forget the draft %s: %w", id, err)
+		}
+	}
+	return nil
 }
 
 func chunks[T any](list []T, n int) (out [][]T) {
@@ -567,7 +595,7 @@ func (g *collector) dropUsed(tx solera.Tx) error {
 		digests = append(digests, d)
 	}
 	for _, batch := range chunks(digests, lookBatch) {
-		used, err := tx.InUse(batch)
+		used, err := inUse(tx, batch)
 		if err != nil {
 			return err
 		}
@@ -610,7 +638,7 @@ func (g *collector) look(batch []solera.Deletion, young map[solera.Digest]bool) 
 	}
 	var used map[solera.Digest]bool
 	err := g.store.View(g.ctx, func(tx solera.Tx) (err error) {
-		used, err = tx.InUse(digestsOf(batch))
+		used, err = inUse(tx, digestsOf(batch))
 		return err
 	})
 	if err != nil {
@@ -647,7 +675,7 @@ func (g *collector) look(batch []solera.Deletion, young map[solera.Digest]bool) 
 		if err != nil {
 			return err
 		}
-		used, err := tx.InUse(digestsOf(free))
+		used, err := inUse(tx, digestsOf(free))
 		if err != nil {
 			return err
 		}

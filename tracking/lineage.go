@@ -380,3 +380,46 @@ func OneLine(s string) string {
 		return r
 	}, s)
 }
+
+// DeclareUse notes that a run read a version, and returns it. It is Run.Use for
+// a run whose process is elsewhere, or has ended: what it read may become known
+// later. A version that the run made itself is returned without a note, and one
+// that was made from something which the run made is ErrConflict.
+func (t *Tracker) DeclareUse(ctx context.Context, id solera.RunID, version solera.VersionID) (solera.Version, error) {
+	var v solera.Version
+	err := t.Store.Update(ctx, func(tx solera.Tx) (err error) {
+		if _, err := tx.Run(id); err != nil {
+			return err
+		}
+		if v, err = tx.Version(version); err != nil {
+			return err
+		}
+		if v.Deleted != 0 {
+			return errDeleted(v)
+		}
+		if v.Run == id {
+			return nil
+		}
+		made, err := tx.Edges(solera.EdgeQuery{Run: id, Kind: solera.Made})
+		if err != nil {
+			return err
+		}
+		if len(made) > 0 {
+			up, err := ancestry(tx, v)
+			if err != nil {
+				return err
+			}
+			if _, circle := up.runs[id]; circle {
+				return fmt.Errorf("%w: %s was made from a version that this run made; use it in another run", solera.ErrConflict, v.Name())
+			}
+		}
+		if err := tx.AddEdge(solera.Edge{Run: id, Version: v.ID(), Kind: solera.Used}); err != nil || len(made) == 0 {
+			return err
+		}
+		return t.signAgain(tx, id)
+	})
+	if err != nil {
+		return solera.Version{}, fmt.Errorf("run %s: use %v: %w", id, version, err)
+	}
+	return v, nil
+}

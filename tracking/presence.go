@@ -35,6 +35,10 @@ func (p presence) gone(ctx context.Context, tx solera.Tx, blobs solera.Blobs, fi
 		return nil, err
 	}
 	log, err := tx.Audit(solera.AuditQuery{After: p.since, Action: "deletion.", Limit: 1})
+	if err == nil && len(log) == 0 {
+		// A backup has what versions and runs need, and no more.
+		log, err = tx.Audit(solera.AuditQuery{After: p.since, Action: restored, Limit: 1})
+	}
 	if err != nil || len(log) == 0 {
 		return nil, err
 	}

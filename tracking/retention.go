@@ -12,8 +12,8 @@ import (
 // Retention says which versions of a project stay. The zero value keeps all.
 //
 // Whatever it says, these stay: the newest version of an artifact; one that an
-// alias other than latest names; one with the tag keep; one whose own Expires
-// is yet to come; one that a version which stays was made from, so that it can
+// alias other than latest names, or that is linked in a collection; one with the
+// tag keep; one whose own Expires is yet to come; one that a version which stays was made from, so that it can
 // be made again; one that a run under way reads.
 type Retention struct {
 	KeepRule
@@ -102,6 +102,10 @@ func choose(tx solera.Tx, now solera.Micros, project string, rules Retention) ([
 	if err != nil {
 		return nil, err
 	}
+	linked, err := linkedVersions(tx)
+	if err != nil {
+		return nil, err
+	}
 	artifacts, err := tx.Artifacts("")
 	if err != nil {
 		return nil, err
@@ -115,7 +119,7 @@ func choose(tx solera.Tx, now solera.Micros, project string, rules Retention) ([
 		rule := rules.of(artifact.Name)
 		newer := 0                   // that have not expired
 		for _, v := range versions { // the newest first
-			free := !held(v) && !read[v.ID()]
+			free := !held(v) && !read[v.ID()] && linked[v.ID()] == ""
 			if free && v.Expires != 0 && v.Expires <= now {
 				chosen = append(chosen, givenUp{id: v.ID(), reason: Expired, about: v})
 				continue
@@ -244,6 +248,10 @@ func giveUp(tx solera.Tx, c givenUp) (bool, error) {
 	}
 	n, err := uses(tx, c.id)
 	if err != nil {
+		return false, err
+	}
+	linked, err := linkedVersions(tx)
+	if err != nil || linked[c.id] != "" {
 		return false, err
 	}
 	if v.Deleted != 0 || v.Expires != c.about.Expires || n != c.uses || held(v) {
