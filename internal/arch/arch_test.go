@@ -55,6 +55,7 @@ var house = []struct {
 	{"tracking", rules, ". provenance"},
 	{"auth", rules, "."},
 	{"live", rules, "."},
+	{"sweep", rules, ". numeric"},
 	{"pipeline", rules, ". dataset eval explain fit model nn numeric split table tensor tracking transform"},
 
 	{"store", memory, "."},
@@ -64,8 +65,8 @@ var house = []struct {
 
 	{"web", rim, ""},
 	{"wandb", rim, "."},
-	{"httpd/api", rim, ". auth eval live nn pipeline table tracking provenance"},
-	{"httpd/wandb", rim, ". auth table tracking"},
+	{"httpd/api", rim, ". auth eval live nn pipeline sweep table tracking provenance"},
+	{"httpd/wandb", rim, ". auth table tracking sweep"},
 	{"httpd", rim, ". auth httpd/api httpd/wandb live tracking"},
 	{"cmd/solera", rim, ". auth blob dataset eval explain fit host httpd live model nn numeric pipeline provenance split store table tensor tracking transform web"},
 }
@@ -85,7 +86,7 @@ const (
 var outside = map[string]string{
 	"charm.land/lipgloss/v2":                            "cmd/solera",
 	"github.com/danielgtaylor/huma/v2":                  "httpd/api",
-	"github.com/goccy/go-yaml":                          "pipeline cmd/solera",
+	"github.com/goccy/go-yaml":                          "pipeline httpd/wandb cmd/solera",
 	"github.com/in-toto/attestation":                    "provenance",
 	"github.com/jackc/pgx/v5":                           "store",
 	"github.com/klauspost/compress":                     "store tracking", // store: tests, to compare
