@@ -98,6 +98,7 @@ func (s *service) routes() {
 	s.describeSession()
 	s.projectRoutes()
 	s.runRoutes()
+	s.sweepRoutes()
 	s.seriesRoutes()
 	s.metricRoutes()
 	s.artifactRoutes()

@@ -603,6 +603,54 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/workspaces/{workspace}/sweeps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the sweeps of a project
+         * @description Needs the role viewer.
+         */
+        get: operations["list-sweeps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workspaces/{workspace}/sweeps/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Everything about a sweep
+         * @description Needs the role viewer.
+         */
+        get: operations["get-sweep"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a sweep; its runs stay
+         * @description Needs the role editor.
+         */
+        delete: operations["delete-sweep"];
+        options?: never;
+        head?: never;
+        /**
+         * Pause, resume or end a sweep, or rename it
+         * @description Needs the role editor.
+         */
+        patch: operations["change-sweep"];
+        trace?: never;
+    };
     "/api/v1/workspaces/{workspace}/views": {
         parameters: {
             query?: never;
@@ -716,6 +764,13 @@ export interface components {
             /** Format: double */
             sd: number | null;
         };
+        BestTrial: {
+            run: string;
+            /** Format: int64 */
+            trial: number;
+            /** Format: double */
+            value: number;
+        } | null;
         Bin: {
             /** Format: double */
             accuracy: number;
@@ -771,6 +826,9 @@ export interface components {
         };
         Entry: {
             digest: string;
+            etag?: string;
+            extra?: string;
+            md5?: string;
             path: string;
             ref?: string;
             /** Format: int64 */
@@ -1097,15 +1155,20 @@ export interface components {
             project: string;
             recipe: string;
             reuse_of?: string;
+            /** Format: date-time */
+            rewound?: string | null;
             solera: string;
             stage: string;
             /** Format: date-time */
             started: string | null;
             /** @enum {string} */
             state: "pending" | "running" | "finished" | "failed" | "killed" | "crashed";
+            /** Format: date-time */
+            stopping?: string | null;
             summary: {
                 [key: string]: unknown;
             };
+            sweep?: string;
             tags: string[];
             used: components["schemas"]["VersionName"][];
         };
@@ -1178,6 +1241,16 @@ export interface components {
             right: number | null;
             value: (number | null) | ("Infinity" | "-Infinity");
         };
+        SearchedFor: {
+            /** @description its distribution */
+            kind: string;
+            /** Format: double */
+            max: number | null;
+            /** Format: double */
+            min: number | null;
+            name: string;
+            values: unknown[];
+        };
         Series: {
             /** Format: int64 */
             cursor: number;
@@ -1216,6 +1289,87 @@ export interface components {
             user: components["schemas"]["User"];
             version: string;
             workspaces: components["schemas"]["Workspace"][];
+        };
+        Sweep: {
+            best: components["schemas"]["BestTrial"];
+            /** Format: date-time */
+            created: string | null;
+            description: string;
+            /** Format: date-time */
+            ended: string | null;
+            /** Format: int64 */
+            expected: number;
+            id: string;
+            maximize: boolean;
+            /** @enum {string} */
+            method: "grid" | "random" | "bayes" | "custom";
+            metric: string;
+            name: string;
+            /** Format: int64 */
+            open: number;
+            project: string;
+            reason: string;
+            /** Format: date-time */
+            started: string | null;
+            /** @enum {string} */
+            state: "PENDING" | "RUNNING" | "PAUSED" | "FINISHED" | "CANCELED";
+            /** Format: int64 */
+            trials: number;
+        };
+        SweepAgent: {
+            gone: boolean;
+            /** Format: date-time */
+            heard: string | null;
+            host: string;
+            id: string;
+            /** Format: int64 */
+            trials: number;
+        };
+        SweepChange: {
+            description?: string;
+            name?: string;
+            /**
+             * @description FINISHED lets trials under way end, CANCELED stops them
+             * @enum {string}
+             */
+            state?: "RUNNING" | "PAUSED" | "FINISHED" | "CANCELED";
+        };
+        SweepDetail: {
+            agents: components["schemas"]["SweepAgent"][];
+            best: components["schemas"]["BestTrial"];
+            /** Format: date-time */
+            created: string | null;
+            description: string;
+            early_stop: string;
+            /** Format: date-time */
+            ended: string | null;
+            /** Format: int64 */
+            expected: number;
+            id: string;
+            maximize: boolean;
+            /** @enum {string} */
+            method: "grid" | "random" | "bayes" | "custom";
+            metric: string;
+            name: string;
+            /** Format: int64 */
+            open: number;
+            parameters: components["schemas"]["SearchedFor"][];
+            project: string;
+            reason: string;
+            /** Format: int64 */
+            run_cap: number;
+            /** Format: int64 */
+            seed: number;
+            /** Format: date-time */
+            started: string | null;
+            /** @enum {string} */
+            state: "PENDING" | "RUNNING" | "PAUSED" | "FINISHED" | "CANCELED";
+            /** Format: double */
+            target: number | null;
+            text: string;
+            trial_list: components["schemas"]["Trial"][];
+            /** Format: int64 */
+            trials: number;
         };
         TableCellChange: {
             after: string;
@@ -1315,6 +1469,28 @@ export interface components {
             owner: string;
             /** Format: int64 */
             versions: number;
+        };
+        Trial: {
+            agent: string;
+            /** Format: date-time */
+            finished: string | null;
+            gone: boolean;
+            name: string;
+            /** Format: int64 */
+            number: number;
+            params: {
+                [key: string]: unknown;
+            };
+            run: string;
+            /** @enum {string} */
+            source: "suggested" | "given" | "adopted";
+            /** Format: date-time */
+            started: string | null;
+            /** @enum {string} */
+            state: "pending" | "running" | "finished" | "failed" | "killed" | "crashed";
+            stop: string;
+            /** Format: double */
+            value: number | null;
         };
         User: {
             admin: boolean;
@@ -4205,6 +4381,342 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-sweeps": {
+        parameters: {
+            query: {
+                project: string;
+            };
+            header?: never;
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sweep"][];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-sweep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+                /** @description ID of the sweep */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SweepDetail"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "delete-sweep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+                /** @description ID of the sweep */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "change-sweep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the workspace */
+                workspace: string;
+                /** @description ID of the sweep */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SweepChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SweepDetail"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
