@@ -277,6 +277,7 @@ func (p *Pipeline) execute(ctx context.Context, j order, cores int) (v solera.Ve
 		return v, false, j.failed(ctx, err)
 	}
 	defer p.open.add(j.title(), run)()
+	ctx = run.Context() // ends also when a user asks the run to stop
 	var summary solera.Fields
 	defer func() {
 		if r := recover(); r != nil {
@@ -323,7 +324,11 @@ func (j job) failed(ctx context.Context, err error) error { return failed(ctx, j
 // is the user's wish: it says how to go on instead of what went wrong.
 func failed(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("%s: %w: the same command goes on from here", what, solera.ErrStopped)
+		why := context.Cause(ctx)
+		if !errors.Is(why, solera.ErrStopped) {
+			why = solera.ErrStopped
+		}
+		return fmt.Errorf("%s: %w: the same command goes on from here", what, why)
 	}
 	if strings.HasPrefix(err.Error(), what+" ") || strings.HasPrefix(err.Error(), what+": ") {
 		return err // load data.csv: … says it already

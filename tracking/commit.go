@@ -106,7 +106,7 @@ func (r *Run) Commit(ctx context.Context, draft Draft) (v solera.Version, isNew 
 	fail := func(err error) (solera.Version, bool, error) {
 		return solera.Version{}, false, fmt.Errorf("run %s: commit %s: %w", r.run.ID, draft.Artifact, err)
 	}
-	if r.run.State.Ended() {
+	if r.over() {
 		return fail(r.ended("commit"))
 	}
 	if err := draft.Check(); err != nil {

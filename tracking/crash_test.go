@@ -57,6 +57,9 @@ func worker(dir, role string) {
 	if role == "keeper" {
 		keeper(dir, tr, fail)
 	}
+	if role == "reporter" {
+		reporter(tr, fail)
+	}
 	for i := 0; ; i++ {
 		r, err := tr.Start(ctx, tracking.RunSpec{Stage: "train", Recipe: recipe(fmt.Sprint(os.Getpid(), i))})
 		fail(err)
@@ -84,6 +87,37 @@ func worker(dir, role string) {
 		fail(err)
 		fail(r.Finish(ctx, nil, nil))
 		fmt.Println("version", v.Number)
+	}
+}
+
+// reported is the run that reporters report to, and reportSource how they call
+// what they send.
+const (
+	reported     = "reported-run"
+	reportSource = "history"
+)
+
+// reporter stands for a server whose clients send rows once more when an answer
+// is lost: some that are stored, and some at once with another process. A row is
+// a point, an item and a line of the console, all of them by its number.
+func reporter(tr *tracking.Tracker, fail func(error)) {
+	_, _, err := tr.Register(ctx, tracking.RegisterSpec{Name: reported, Resume: true})
+	fail(err)
+	for {
+		n, err := tr.Store.Position(ctx, reported, reportSource)
+		fail(err)
+		from := max(0, n-rand.Int64N(4))
+		count := 1 + rand.Int64N(5)
+		b := solera.Batch{Run: reported, Source: reportSource, From: from, Count: count, Summary: solera.Fields{"rows": from + count}}
+		for row := from; row < from+count; row++ {
+			b.Points = append(b.Points, solera.Point{Key: "row", Step: row, Value: float64(row)})
+			b.Items = append(b.Items, solera.Item{Key: "text", Step: row, Value: []byte(strconv.FormatInt(row, 10))})
+			b.Lines = append(b.Lines, solera.Line{Stream: "out", Text: strconv.FormatInt(row, 10)})
+		}
+		if _, err := tr.Report(ctx, b); !errors.Is(err, solera.ErrConflict) {
+			fail(err)
+			fmt.Println("rows", from+count)
+		}
 	}
 }
 
@@ -138,6 +172,7 @@ type acknowledged struct {
 	deleting map[int]bool         // was asked for, perhaps done
 	points   map[solera.RunID]int // of this round's processes
 	total    int                  // of points in earlier rounds
+	rows     int                  // that reporters have stored
 	backups  []string
 	gcs      int
 	working  chan struct{} // closed when the processes of the round have begun
@@ -161,6 +196,8 @@ func (a *acknowledged) line(s string) {
 	case "points":
 		run, count, _ := strings.Cut(rest, " ")
 		a.points[solera.RunID(run)], _ = strconv.Atoi(count)
+	case "rows":
+		a.rows = max(a.rows, n)
 	case "backup":
 		a.backups = append(a.backups, rest)
 	case "gc":
@@ -206,8 +243,9 @@ func (a *acknowledged) start(t *testing.T, dir, role string) (kill func()) {
 	}
 }
 
-// Two processes that log points and commit, and one that deletes, collects and
-// backs up, are killed at random moments. make test-crash does that 200 times.
+// Two processes that log points and commit, two that report what others send
+// them, and one that deletes, collects and backs up, are killed at random
+// moments. make test-crash does that 200 times.
 func TestKilledProcessesLoseNothingAcknowledged(t *testing.T) {
 	rounds, seed := 4, uint64(time.Now().UnixNano())
 	if n, err := strconv.Atoi(os.Getenv("SOLERA_CRASH_ROUNDS")); err == nil {
@@ -225,7 +263,7 @@ func TestKilledProcessesLoseNothingAcknowledged(t *testing.T) {
 		var kills []func()
 		working := make(chan struct{})
 		a.working = working
-		for _, role := range []string{"committer", "committer", "keeper"} {
+		for _, role := range []string{"committer", "committer", "keeper", "reporter", "reporter"} {
 			kills = append(kills, a.start(t, dir, role))
 		}
 		if round%4 > 0 { // every fourth time also while they start
@@ -249,7 +287,8 @@ func TestKilledProcessesLoseNothingAcknowledged(t *testing.T) {
 			t.Fatalf("round %d", round)
 		}
 	}
-	t.Logf("acknowledged: %d versions, %d points, %d backups, %d collections", len(a.versions), a.total, len(a.backups), a.gcs)
+	t.Logf("acknowledged: %d versions, %d points, %d rows reported, %d backups, %d collections",
+		len(a.versions), a.total, a.rows, len(a.backups), a.gcs)
 }
 
 // check looks at the store as the next commands would. Versions below seen were
@@ -283,6 +322,7 @@ func (a *acknowledged) check(t *testing.T, dir string, seen int, random *rand.Ra
 		}
 	}
 	clear(a.points)
+	a.checkReported(t, tr)
 	var all []solera.Version
 	err = tr.Store.View(ctx, func(tx solera.Tx) (err error) {
 		all, err = tx.Versions(solera.VersionQuery{Project: "wine", Deleted: true, Files: true})
@@ -334,6 +374,44 @@ func (a *acknowledged) check(t *testing.T, dir string, seen int, random *rand.Ra
 		t.Errorf("audit log: %+v, %v", log, err)
 	}
 	return len(all)
+}
+
+// checkReported wants each row that was reported once, all of it, in order.
+func (a *acknowledged) checkReported(t *testing.T, tr *tracking.Tracker) {
+	t.Helper()
+	n, err := tr.Store.Position(ctx, reported, reportSource)
+	if err != nil || int(n) < a.rows {
+		t.Errorf("%d rows are there, %d were acknowledged (%v)", n, a.rows, err)
+	}
+	points, err := tr.Store.Series(ctx, solera.SeriesQuery{Run: reported, Key: "row"})
+	if err != nil || len(points) != int(n) {
+		t.Errorf("of %d rows there are %d points (%v)", n, len(points), err)
+	}
+	for i, p := range points {
+		if p.Step != int64(i) {
+			t.Fatalf("row %d at place %d", p.Step, i)
+		}
+	}
+	items, err := tr.Store.Items(ctx, solera.ItemQuery{Run: reported})
+	if err != nil || len(items) != int(n) {
+		t.Errorf("of %d rows there are %d items (%v)", n, len(items), err)
+	}
+	lines, err := tr.Console(ctx, reported, 0, 0)
+	if err != nil || len(lines) != int(n) {
+		t.Errorf("of %d rows there are %d lines (%v)", n, len(lines), err)
+	}
+	for i, item := range items {
+		if item.Step != int64(i) || lines[i].Text != strconv.Itoa(i) {
+			t.Fatalf("item of row %d and line %q at place %d", item.Step, lines[i].Text, i)
+		}
+	}
+	if n == 0 {
+		return
+	}
+	run, err := tr.Run(ctx, reported)
+	if rows, _ := run.Summary.Float("rows"); err != nil || rows != float64(n) {
+		t.Errorf("the summary says %v of %d rows (%v)", rows, n, err)
+	}
 }
 
 // checkArchive wants a backup that was acknowledged to be good.

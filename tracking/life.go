@@ -16,6 +16,8 @@ const (
 	beatEvery = 5 * time.Second
 	untilDead = time.Minute
 
+	untilRemoteDead = 5 * time.Minute
+
 	// The load of the machine is looked at first after so long. What ends
 	// before pays nothing for it.
 	firstSample = time.Second
@@ -54,8 +56,9 @@ func (r *Run) live(ctx context.Context) {
 			}
 			now := time.Now().Round(0)
 			if now.Sub(last) > 3*every {
-				_ = r.revive(ctx) // Finish sets the state right in any case
+				_ = r.tracker.revive(ctx, r.run.ID) // Finish sets the state right in any case
 			}
+			_ = r.heed(ctx) // or at the next beat
 			last = now
 			_ = r.Flush(ctx) // points and lines wait on, and the run's own goroutine will hear of it
 			r.settleEarly(ctx)
@@ -93,9 +96,9 @@ func (r *Run) recordLoad(step int64, load map[string]float64) {
 }
 
 // revive makes a run that was taken for dead run again.
-func (r *Run) revive(ctx context.Context) error {
-	return r.tracker.Store.Update(ctx, func(tx solera.Tx) error {
-		run, err := tx.Run(r.run.ID)
+func (t *Tracker) revive(ctx context.Context, id solera.RunID) error {
+	return t.Store.Update(ctx, func(tx solera.Tx) error {
+		run, err := tx.Run(id)
 		if err != nil || run.State != solera.Crashed {
 			return err
 		}
@@ -105,12 +108,13 @@ func (r *Run) revive(ctx context.Context) error {
 }
 
 // Reap finds the runs of the store, of any project, whose process died without
-// a word: those that are Running and silent for longer than Silence by the
-// clock of the database. They become Crashed, Finished when they last gave a
+// a word: those that are Running and silent for longer than Silence, or
+// RemoteSilence, by the clock of the database. They become Crashed, Finished when they last gave a
 // sign of life, and are returned. Where there is none, Reap only reads.
 //
 // A process that was only held up, as by a laptop's sleep, finds its run
-// crashed; its next sign of life, or its Finish, sets that right.
+// crashed; its next sign of life, or its Finish, sets that right. So does the
+// next report about a run whose process is elsewhere.
 func (t *Tracker) Reap(ctx context.Context) ([]solera.Run, error) {
 	var running []solera.Run
 	var now solera.Micros
@@ -159,7 +163,7 @@ func (t *Tracker) Reap(ctx context.Context) ([]solera.Run, error) {
 }
 
 func (t *Tracker) silent(run solera.Run, now solera.Micros) bool {
-	return now-lastSign(run) > solera.Micros(cmp.Or(t.Silence, untilDead).Microseconds())
+	return now-lastSign(run) > solera.Micros(t.silence(run).Microseconds())
 }
 
 // lastSign is when a run last showed that it lives. Runs of the first release

@@ -23,8 +23,12 @@ type Run struct {
 	// presence is from the start: whatever the run put, it put later.
 	presence presence
 
-	end   context.CancelFunc // of live
-	lived chan struct{}      // closed when live has ended
+	end    context.CancelFunc // of live
+	lived  chan struct{}      // closed when live has ended
+	remote bool               // of Resume: the process is elsewhere
+
+	stopping context.Context // see Context
+	stop     context.CancelCauseFunc
 
 	around   <-chan found // gives one; nil = none is looked for
 	settling sync.Mutex   // guards the next two
@@ -42,6 +46,11 @@ type Run struct {
 // ID returns the run's identifier.
 func (r *Run) ID() solera.RunID { return r.run.ID }
 
+// Context returns the context of Start, or of Resume, which also ends with the
+// run, and when a user asks the run to stop: its cause says who, and is
+// ErrStopped. The work of a run goes on under it.
+func (r *Run) Context() context.Context { return r.stopping }
+
 // Points wait for a transaction together: one transaction costs a wait for the
 // disk, as long as for hundreds of points.
 const (
@@ -55,7 +64,7 @@ const (
 // shows each of them at once. When writing fails, Record returns the error and
 // keeps the points for the next try.
 func (r *Run) Record(step int64, metrics map[string]float64) error {
-	if r.run.State.Ended() {
+	if r.over() {
 		return r.ended("record")
 	}
 	now := r.tracker.now()
@@ -120,7 +129,7 @@ func (r *Run) Use(ctx context.Context, ref string) (*Snapshot, error) {
 }
 
 func (r *Run) use(tx solera.Tx, v solera.Version) error {
-	if r.run.State.Ended() {
+	if r.over() {
 		return r.ended("use an artifact")
 	}
 	if v.Deleted != 0 {
@@ -146,17 +155,19 @@ func (r *Run) use(tx solera.Tx, v solera.Version) error {
 
 // Finish ends the run: Finished if cause is nil, Killed if cause is ErrStopped
 // or a cancelled context, Failed otherwise. Points that wait are written, also
-// when ctx is cancelled already. summary is kept in each case. It returns what
+// when ctx is cancelled already. summary is kept in each case; of a run whose
+// process is elsewhere, nil leaves the one that it reported. It returns what
 // went wrong while writing, not cause. A second call does nothing, so that it
 // can be deferred for the unhappy ways out.
 func (r *Run) Finish(ctx context.Context, cause error, summary solera.Fields) error {
-	if r.run.State.Ended() {
+	if r.run.State.Ended() && !(r.remote && r.run.State == solera.Crashed) {
 		return nil
 	}
 	ctx = context.WithoutCancel(ctx)
 	r.end()
 	<-r.lived
-	if cause != nil {
+	r.stop(nil)
+	if cause != nil && !r.remote {
 		r.Print(Err, cause.Error())
 	}
 	lost := r.Flush(ctx)
@@ -178,6 +189,9 @@ func (r *Run) Finish(ctx context.Context, cause error, summary solera.Fields) er
 		if run, err = tx.Run(r.run.ID); err != nil {
 			return err
 		}
+		if r.remote {
+			return r.endRemote(tx, &run, state, why, summary)
+		}
 		run.State, run.Error, run.Summary = state, why, summary
 		run.Finished = solera.MicrosOf(r.tracker.now())
 		return tx.UpdateRun(run)
@@ -187,6 +201,32 @@ func (r *Run) Finish(ctx context.Context, cause error, summary solera.Fields) er
 	}
 	r.run = run
 	return lost
+}
+
+// endRemote ends a run whose process is elsewhere. It says itself what it ended
+// with, so a second word about that changes nothing.
+func (r *Run) endRemote(tx solera.Tx, run *solera.Run, state solera.RunState, why string, summary solera.Fields) (err error) {
+	if run.State.Ended() && run.State != solera.Crashed {
+		return nil
+	}
+	if state == solera.Failed && run.Stopping != 0 {
+		who, err := whoStopped(tx, run.ID)
+		if err != nil {
+			return err
+		}
+		state, why = solera.Killed, (&stoppedError{who}).Error()
+	}
+	if summary != nil {
+		run.Summary = summary
+	}
+	run.State, run.Error = state, why
+	if run.Finished, err = tx.Now(); err != nil {
+		return err
+	}
+	if run.Started == 0 {
+		run.Started = run.Finished
+	}
+	return tx.UpdateRun(*run)
 }
 
 func outcome(cause error) (solera.RunState, string) {
@@ -199,6 +239,10 @@ func outcome(cause error) (solera.RunState, string) {
 		return solera.Failed, cause.Error()
 	}
 }
+
+// over reports whether the run takes nothing more. Clients of a run whose
+// process is elsewhere come back to it after its end.
+func (r *Run) over() bool { return r.run.State.Ended() && !r.remote }
 
 func (r *Run) ended(what string) error {
 	return fmt.Errorf("run %s: %s: %w: the run is %s", r.run.ID, what, solera.ErrConflict, r.run.State)

@@ -52,6 +52,9 @@ type Tracker struct {
 
 	BeatEvery time.Duration // how often a run says that it lives; 0 = 5 s
 	Silence   time.Duration // how long a run must be silent to be taken for dead; 0 = 60 s
+	// RemoteSilence is Silence for runs whose process is elsewhere; 0 = 5 min. A
+	// client speaks every half minute, over a network.
+	RemoteSilence time.Duration
 
 	Clock  func() time.Time // nil = time.Now
 	Random io.Reader        // of run identifiers; nil = crypto/rand
@@ -153,6 +156,7 @@ func (t *Tracker) Start(ctx context.Context, spec RunSpec) (*Run, error) {
 	r := &Run{tracker: t, ctx: context.WithoutCancel(ctx), run: run, presence: before, flushed: t.now(), lived: make(chan struct{})}
 	life, end := context.WithCancel(r.ctx)
 	r.end = end
+	r.stopping, r.stop = context.WithCancelCause(ctx)
 	go r.live(life)
 	if t.Environment != nil {
 		around := make(chan found, 1)
