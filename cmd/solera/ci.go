@@ -77,7 +77,7 @@ func workflows(cfg *pipeline.Config, folder string) ([]workflowText, error) {
 		{File: "build_model.yml", Name: "Build model", Title: "Build the model", Stage: pipeline.Build, Minutes: 30},
 		{File: "train_model.yml", Name: "Train model", Title: "Train and evaluate the model", Stage: pipeline.Train, Minutes: 120},
 	}
-	settings := path.Join(folder, pipeline.FileName)
+	settings := pathFilter(path.Join(folder, pipeline.FileName))
 	var files []workflowText
 	for i, w := range all {
 		own := ".github/workflows/" + w.File
@@ -112,9 +112,7 @@ func workflows(cfg *pipeline.Config, folder string) ([]workflowText, error) {
 }
 
 // sourceFilter returns the filter for the files that a project reads, from the
-// root of the repository, and false if they are not in it. Characters that mean
-// something else to GitHub than to us, or to us than to GitHub, become *: a run
-// too many finds nothing to do.
+// root of the repository, and false if they are not in it.
 func sourceFilter(cfg *pipeline.Config, folder string) (string, bool) {
 	source := cfg.Data.Source
 	if _, sample := cfg.Sample(); sample || strings.Contains(source, "://") || path.IsAbs(source) || filepath.IsAbs(source) {
@@ -124,9 +122,15 @@ func sourceFilter(cfg *pipeline.Config, folder string) (string, bool) {
 	if in == ".." || strings.HasPrefix(in, "../") {
 		return "", false
 	}
-	class := regexp.MustCompile(`\[[^\]]*\]|[?+\[\]!\\]`)
-	return class.ReplaceAllString(in, "*"), true
+	return pathFilter(in), true
 }
+
+// pathFilter returns a filter of GitHub that lets a path or a glob through.
+// What means something else to GitHub than to us becomes *: a run too many finds
+// nothing to do.
+func pathFilter(glob string) string { return foreign.ReplaceAllString(glob, "*") }
+
+var foreign = regexp.MustCompile(`\[[^\]]*\]|[?+\[\]!\\]`)
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9_./*-]*$`)
 

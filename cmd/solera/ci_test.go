@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+	"pgregory.net/rapid"
 
 	"github.com/solera-ml/solera/pipeline"
 )
@@ -205,6 +207,36 @@ func TestWorkflowPaths(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever a folder is called, YAML reads back the same, and nothing beside it.
+func TestWorkflowFolders(t *testing.T) {
+	cfg, err := pipeline.Parse(pipeline.FileName, []byte("project: p\ndata: {source: 'a/*.csv', target: y}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		folder := path.Join("x", rapid.StringMatching(`[ -~äλ中]{1,20}(/[ -~]{1,20})?`).Draw(t, "folder"))
+		if !filepath.IsLocal(folder) {
+			t.Skip("not below the root")
+		}
+		files, err := workflows(cfg, folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files[1:] {
+			var w workflowYAML
+			if err := yaml.Unmarshal(f.text, &w); err != nil {
+				t.Fatalf("%s: %v\n%s", f.name, err, f.text)
+			}
+			if got := w.Defaults.Run.WorkingDirectory; got != folder {
+				t.Fatalf("%s works in %q, want %q", f.name, got, folder)
+			}
+			if len(w.Jobs) != 1 || len(w.On.PullRequest.Paths) != 3 || w.On.PullRequest.Paths[0] != pathFilter(folder)+"/solera.yaml" {
+				t.Fatalf("%s watches %q", f.name, w.On.PullRequest.Paths)
+			}
+		}
+	})
 }
 
 // A project's name goes into a script, so nothing of it may be more than a name.
