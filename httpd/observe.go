@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/solera-ml/solera"
+	"github.com/solera-ml/solera/httpd/wandb"
 )
 
 // numbers are what /metrics tells.
@@ -189,9 +190,18 @@ func (s *Server) account(r *http.Request, v *visit, out *response, took time.Dur
 	}
 	// Without the query, which may hold what is nobody else's business.
 	s.log.LogAttrs(r.Context(), level, "request",
-		slog.String("method", cut(r.Method)), slog.String("path", cut(r.URL.Path)), slog.Int("status", status),
+		slog.String("method", cut(r.Method)), slog.String("path", shownPath(r, v)), slog.Int("status", status),
 		slog.Float64("ms", float64(took.Microseconds())/1000), slog.Int64("bytes", out.bytes),
 		slog.String("user", v.user), slog.String("from", origin(r.RemoteAddr)), slog.String("request", v.id))
+}
+
+// shownPath is the path as the log has it. One that is a permission in itself is
+// nobody else's business either.
+func shownPath(r *http.Request, v *visit) string {
+	if wandb.Owns(r.URL.Path) && wandb.Public(r.URL.Path) {
+		return v.route
+	}
+	return cut(r.URL.Path)
 }
 
 // cut keeps a line of the log short, whatever a client sends.

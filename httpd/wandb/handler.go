@@ -46,6 +46,7 @@ type service struct {
 	downloads map[string]download
 	secrets   secrets
 	spent     spent
+	writers   writers
 }
 
 // Mux takes routes, as http.ServeMux does.
@@ -71,11 +72,12 @@ func Register(mux Mux, o Options) {
 	// A file that answers more fields or kinds of storage adds its map to these
 	// lines, and nothing registers itself.
 	s.queries = join(s.viewerQueries(), s.projectQueries())
-	s.mutations = join(s.projectMutations())
-	s.uploads = map[string]upload{}
-	s.downloads = map[string]download{"blob": s.openBlob}
+	s.mutations = join(s.projectMutations(), s.runMutations(), s.fileMutations())
+	s.uploads = map[string]upload{runFileKind: s.keepRunFile}
+	s.downloads = map[string]download{"blob": s.openBlob, "history": s.openHistory, runFileKind: s.openRunFile}
 
 	mux.HandleFunc("POST /graphql", s.graphql)
+	mux.HandleFunc("POST /files/{entity}/{project}/{run}/file_stream", s.fileStream)
 	mux.HandleFunc("GET "+storageRoot+"{workspace}/{token}/{name}", s.fetch)
 	mux.HandleFunc("PUT "+storageRoot+"{workspace}/{token}/{name}", s.store)
 	mux.HandleFunc("OPTIONS "+storageRoot+"{workspace}/{token}/{name}", s.preflight)

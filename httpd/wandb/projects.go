@@ -38,6 +38,9 @@ const defaultProject = "uncategorized"
 // findProject returns the project, or null if there is none of that name.
 func (s *service) findProject(c *call, entity, name string) (any, error) {
 	sp, err := c.enter(entity, auth.Viewer)
+	if errors.Is(err, solera.ErrNotFound) {
+		return nil, nil // clients ask about names that they made up
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +72,7 @@ func (s *service) listProjects(c *call, entity string, a *args) (any, error) {
 // project is a project as clients see it. A file that answers more of its
 // fields adds its map to the join.
 func (s *service) project(c *call, p project) object {
-	return object{"Project", join(s.projectFields(c, p))}
+	return object{"Project", join(s.projectFields(c, p), s.runsFields(c, p))}
 }
 
 func (s *service) projectFields(c *call, p project) fields {

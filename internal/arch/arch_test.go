@@ -92,7 +92,7 @@ var outside = map[string]string{
 	"github.com/klauspost/compress":                     "store tracking", // store: tests, to compare
 	"github.com/lmittmann/tint":                         "cmd/solera",
 	"github.com/minio/minio-go/v7":                      "blob",
-	"github.com/parquet-go/parquet-go":                  "table",
+	"github.com/parquet-go/parquet-go":                  "table httpd/wandb",
 	"github.com/pressly/goose/v3":                       "store",
 	"github.com/prometheus/client_golang":               "httpd",
 	"github.com/secure-systems-lab/go-securesystemslib": "provenance",

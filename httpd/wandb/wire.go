@@ -1,0 +1,151 @@
+package wandb
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What a file stream carries: lines of files that grow, by the line at which
+// they begin.
+const (
+	historyFile = "wandb-history.jsonl"
+	eventsFile  = "wandb-events.jsonl"
+	summaryFile = "wandb-summary.json"
+	consoleFile = "output.log"
+)
+
+// streamRequest is the body of a file stream's request.
+type streamRequest struct {
+	files      map[string]block
+	uploaded   []string // files of the run that are there now
+	complete   bool     // the run has ended
+	exitCode   int64
+	preempting bool
+}
+
+// block is lines of one file, from the line offset on.
+type block struct {
+	offset int64
+	lines  []string
+}
+
+// Limits of a file stream's request, beside those of its bytes.
+const (
+	maxStreamFiles = 100
+	maxStreamLines = 1_000_000
+)
+
+// parseStream reads the body of a file stream's request. Members that are not
+// known are passed over.
+func parseStream(body string) (streamRequest, error) {
+	q := streamRequest{files: map[string]block{}}
+	lines := 0
+	r := reader{s: body}
+	err := r.members(func(key string) error {
+		var err error
+		switch key {
+		case "files":
+			if r.peek() == 'n' {
+				return r.word("null")
+			}
+			return r.members(func(name string) error {
+				b, err := parseBlock(&r)
+				if err != nil {
+					return fmt.Errorf("file %.80q: %w", name, err)
+				}
+				if lines += len(b.lines); lines > maxStreamLines {
+					return fmt.Errorf("more than %d lines; send them in several requests", maxStreamLines)
+				}
+				if q.files[name] = b; len(q.files) > maxStreamFiles {
+					return fmt.Errorf("more than %d files", maxStreamFiles)
+				}
+				return nil
+			})
+		case "uploaded":
+			if r.peek() == 'n' {
+				return r.word("null")
+			}
+			return r.elements(func() error {
+				r.space()
+				name, err := r.text()
+				q.uploaded = append(q.uploaded, name)
+				return err
+			})
+		case "complete":
+			q.complete, err = r.flag()
+		case "preempting":
+			q.preempting, err = r.flag()
+		case "exitcode":
+			q.exitCode, err = r.integer()
+		default:
+			_, err = r.value(1)
+		}
+		return err
+	})
+	if err == nil {
+		err = r.end()
+	}
+	return q, err
+}
+
+func parseBlock(r *reader) (block, error) {
+	var b block
+	err := r.members(func(key string) error {
+		var err error
+		switch key {
+		case "offset":
+			b.offset, err = r.integer()
+			if err == nil && (b.offset < 0 || b.offset > 1<<50) {
+				err = r.fail("the offset %d is out of range", b.offset)
+			}
+		case "content":
+			switch r.peek() {
+			case '"': // one line, as old clients have it
+				var line string
+				line, err = r.text()
+				b.lines = append(b.lines, line)
+			case 'n':
+				err = r.word("null")
+			default:
+				err = r.elements(func() error {
+					r.space()
+					line, err := r.text()
+					b.lines = append(b.lines, line)
+					return err
+				})
+			}
+		default:
+			_, err = r.value(1)
+		}
+		return err
+	})
+	return b, err
+}
+
+func (r *reader) flag() (bool, error) {
+	switch r.peek() {
+	case 't':
+		return true, r.word("true")
+	case 'n':
+		return false, r.word("null")
+	default:
+		return false, r.word("false")
+	}
+}
+
+// integer reads a whole number; null is 0.
+func (r *reader) integer() (int64, error) {
+	if r.peek() == 'n' {
+		return 0, r.word("null")
+	}
+	_, x, err := r.number()
+	if err != nil {
+		return 0, err
+	}
+	if x != float64(int64(x)) || x > 1<<53 || x < -1<<53 {
+		return 0, r.fail("want a whole number")
+	}
+	return int64(x), nil
+}
+
+var errNoObject = errors.New("want an object")
