@@ -10,6 +10,7 @@ import { Shell } from "./shell";
 //            /p/PROJECT                              runs and charts
 //            /p/PROJECT/runs/ID                      one run
 //            /p/PROJECT/compare?runs=A,B             side by side
+//            /p/PROJECT/sweeps[/ID]                  searches for good settings
 //            /p/PROJECT/artifacts[/NAME[/v0]]        versions
 //            /p/PROJECT/diff?a=NAME:v0&b=NAME:v1     what changed between two versions
 //            /p/PROJECT/lineage/NAME/v0              the graph
@@ -57,6 +58,16 @@ const compare = createRoute({
   path: "/p/$project/compare",
   component: lazyRouteComponent(() => import("./pages/compare"), "Compare"),
 });
+const sweeps = createRoute({
+  getParentRoute: () => root,
+  path: "/p/$project/sweeps",
+  component: lazyRouteComponent(() => import("./pages/sweeps"), "Sweeps"),
+});
+const sweep = createRoute({
+  getParentRoute: () => root,
+  path: "/p/$project/sweeps/$sweep",
+  component: lazyRouteComponent(() => import("./pages/sweeps/sweep"), "SweepPage"),
+});
 const artifacts = createRoute({
   getParentRoute: () => root,
   path: "/p/$project/artifacts",
@@ -89,7 +100,7 @@ const audit = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([projects, signin, account, runs, run, compare, artifacts, artifact, version, diff, lineage, audit]),
+  routeTree: root.addChildren([projects, signin, account, runs, run, compare, sweeps, sweep, artifacts, artifact, version, diff, lineage, audit]),
   basepath: base || "/",
   defaultPreload: "intent",
   defaultErrorComponent: PageFault,

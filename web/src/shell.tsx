@@ -4,7 +4,7 @@ import {
 } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import {
-  IconBox, IconCheck, IconChevronDown, IconDeviceDesktop, IconFolders, IconHistory, IconKeyboard, IconLanguage, IconLogin2, IconLogout,
+  IconAdjustmentsSearch, IconBox, IconCheck, IconChevronDown, IconDeviceDesktop, IconFolders, IconHistory, IconKeyboard, IconLanguage, IconLogin2, IconLogout,
   IconMoon, IconSun, IconTable, IconUser, IconUsersGroup,
 } from "@tabler/icons-react";
 import { CatchBoundary, Link, Outlet, useLocation, useNavigate, useParams } from "@tanstack/react-router";
@@ -23,6 +23,7 @@ const languages: { code: Language; name: string }[] = [
 
 const places = [
   { to: "/p/$project", text: "app.runs", icon: IconTable },
+  { to: "/p/$project/sweeps", text: "app.sweeps", icon: IconAdjustmentsSearch },
   { to: "/p/$project/artifacts", text: "app.artifacts", icon: IconBox },
   { to: "/p/$project/audit", text: "app.audit", icon: IconHistory },
 ] as const satisfies { to: string; text: Key; icon: typeof IconTable }[];
@@ -37,6 +38,8 @@ export function placeIn(pathname: string): (typeof places)[number]["to"] | undef
     case "runs":
     case "compare":
       return "/p/$project";
+    case "sweeps":
+      return "/p/$project/sweeps";
     case "artifacts":
     case "diff":
     case "lineage":

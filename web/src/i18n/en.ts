@@ -9,9 +9,10 @@ import { projects } from "./en/projects";
 import { run } from "./en/run";
 import { runs } from "./en/runs";
 import { signin } from "./en/signin";
+import { sweeps } from "./en/sweeps";
 
 // Every text of the dashboard, a file for each area of it. {name} is filled in;
 // a value with "one" and "other" is chosen by its {n}.
-export const en = { ...app, ...projects, ...runs, ...chart, ...lines, ...run, ...compare, ...artifacts, ...lineage, ...audit, ...signin };
+export const en = { ...app, ...projects, ...runs, ...chart, ...lines, ...run, ...compare, ...artifacts, ...lineage, ...audit, ...signin, ...sweeps };
 
 export type Key = keyof typeof en;

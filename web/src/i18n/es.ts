@@ -10,6 +10,7 @@ import { projects } from "./es/projects";
 import { run } from "./es/run";
 import { runs } from "./es/runs";
 import { signin } from "./es/signin";
+import { sweeps } from "./es/sweeps";
 import type { Same } from "./texts";
 
-export const es: Same<typeof en> = { ...app, ...projects, ...runs, ...chart, ...lines, ...run, ...compare, ...artifacts, ...lineage, ...audit, ...signin };
+export const es: Same<typeof en> = { ...app, ...projects, ...runs, ...chart, ...lines, ...run, ...compare, ...artifacts, ...lineage, ...audit, ...signin, ...sweeps };

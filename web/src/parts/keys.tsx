@@ -15,6 +15,7 @@ const shortcuts: Shortcut[] = [
   { keys: ["/"], text: "keys.search" },
   { keys: ["g", "p"], join: "then", text: "keys.projects" },
   { keys: ["g", "r"], join: "then", text: "keys.runs" },
+  { keys: ["g", "s"], join: "then", text: "keys.sweeps" },
   { keys: ["g", "a"], join: "then", text: "keys.artifacts" },
   { keys: ["g", "l"], join: "then", text: "keys.audit" },
   { keys: ["t"], text: "keys.theme" },
@@ -48,6 +49,7 @@ export function Keys({ project, toggleTheme, opened, setOpened }: { project: str
         if (e.key === "p") void navigate({ to: "/" });
         else if (project === undefined) return;
         else if (e.key === "r") void navigate({ to: "/p/$project", params: { project } });
+        else if (e.key === "s") void navigate({ to: "/p/$project/sweeps", params: { project } });
         else if (e.key === "a") void navigate({ to: "/p/$project/artifacts", params: { project } });
         else if (e.key === "l") void navigate({ to: "/p/$project/audit", params: { project } });
         return;

@@ -131,7 +131,8 @@ function writeAxes(list: AxisChoice[]): string {
   return list.map((a) => a.field + (a.log ? "~l" : "") + (a.flip ? "~f" : "")).join(",");
 }
 
-function ParallelPart({ project, runs, fields, metrics }: { project: string; runs: Explored[]; fields: string[]; metrics: string[] }) {
+/** Lines across all settings, with what can be chosen of them. */
+export function ParallelPart({ project, runs, fields, metrics }: { project: string; runs: Explored[]; fields: string[]; metrics: string[] }) {
   const { t, language } = useSpeech();
   const [query, change] = useQueryTexts();
   const navigate = useNavigate();
@@ -305,7 +306,8 @@ function ScatterPart({ project, runs, fields, metrics }: { project: string; runs
   );
 }
 
-function ImportancePart({ runs, metrics }: { runs: Explored[]; metrics: string[] }) {
+/** Which settings go with a metric. */
+export function ImportancePart({ runs, metrics }: { runs: Explored[]; metrics: string[] }) {
   const { t } = useSpeech();
   const [query, change] = useQueryTexts();
   const metric = query.metric !== undefined && metrics.includes(query.metric) ? query.metric : metrics[0];
