@@ -192,6 +192,9 @@ func checkExternal(s string, any bool) error {
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
 		return fmt.Errorf("%w: it is not UTF-8 or has control characters", ErrInvalid)
 	}
+	if any {
+		return checkAnyURL(s)
+	}
 	u, err := url.Parse(s)
 	if err != nil {
 		return fmt.Errorf("%w: it is no URL; write file:///folder/file, s3://bucket/key or https://host/path", ErrInvalid)
@@ -200,11 +203,27 @@ func checkExternal(s string, any bool) error {
 		return fmt.Errorf("to %s: %w: credentials are not recorded; leave them out", clip(u.Redacted()), ErrInvalid)
 	}
 	switch {
-	case any && u.Scheme != "":
 	case u.Scheme == "file" && u.Host == "" && strings.HasPrefix(u.Path, "/"):
 	case (u.Scheme == "s3" || u.Scheme == "https") && u.Host != "" && u.Opaque == "":
 	default:
 		return fmt.Errorf("%s: %w: want file:///folder/file, s3://bucket/key or https://host/path", clip(s), ErrInvalid)
+	}
+	return nil
+}
+
+// checkAnyURL is checkExternal for a reference that only its client follows: it
+// is SCHEME://REST, where the rest need not be escaped as a URL's. A scheme that
+// would run when somebody clicks on it is refused.
+func checkAnyURL(s string) error {
+	scheme, rest, ok := strings.Cut(s, "://")
+	if !ok || scheme == "" || strings.Trim(strings.ToLower(scheme), "abcdefghijklmnopqrstuvwxyz0123456789+-.") != "" || rest == "" {
+		return fmt.Errorf("%s: %w: want SCHEME://PLACE, such as gs://bucket/key", clip(s), ErrInvalid)
+	}
+	if slices.Contains([]string{"javascript", "vbscript", "data", "blob"}, strings.ToLower(scheme)) {
+		return fmt.Errorf("%s: %w: nothing is stored under such an address", clip(s), ErrInvalid)
+	}
+	if end := strings.IndexAny(rest+"/", "/?#"); strings.Contains(rest[:end], "@") {
+		return fmt.Errorf("to %s://…: %w: credentials are not recorded; leave them out", clip(scheme), ErrInvalid)
 	}
 	return nil
 }

@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "4e907ccba7d54646d53b6b5ac6c85942824e199de60ad1669a069f85d9dd6c64"
+		return "d251875f05d7ea18981ee2937ab027308912b97bfd807b3b328d2c58f161e86f"
 	case "preprocess":
-		return "a28dbe4ad3a729947bf74a720b1bd8287a0cb1d5a59cb35de17133245e6ac156"
+		return "704318cbd5068deba15651c59283326f9eccbac5cde4c3fd8ea914387f3019fb"
 	case "build":
-		return "06abad9be990d7b225a6ed8188a709e9c47a6e07a52caac9f824faad2a1a3e69"
+		return "ceacad3be8b1f0d3a5af9b017262428fd10abbbfa4cc558e73034cc9ed9ee15d"
 	case "train":
-		return "20314ed247a1f94dcaf36a3ee3c8821a955c3bebf2f6baffd9ff92eb10503809"
+		return "437ee8f22328d83e1cb92d8c9dd87ba8b09013f566dc24097ceda98ab41f91bf"
 	}
 	return ""
 }

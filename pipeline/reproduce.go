@@ -359,7 +359,7 @@ func (r *Reproducer) copy(ctx context.Context, s *step) (solera.Version, error) 
 	files := map[string]tracking.Source{}
 	for _, e := range s.version.Files {
 		if e.Ref != "" {
-			files[e.Path] = tracking.Reference(e.Ref, e.Digest, e.Size) // stays where it is, and is checked when a stage reads it
+			files[e.Path] = tracking.External(e) // stays where it is, and is checked when a stage reads it
 			continue
 		}
 		files[e.Path] = tracking.Writer(func(w io.Writer) error {

@@ -139,7 +139,12 @@ func subjects(v solera.Version) []Resource {
 	}}
 	files := slices.SortedFunc(slices.Values(v.Files), func(a, b solera.Entry) int { return strings.Compare(a.Path, b.Path) })
 	for _, f := range files[:min(len(files), MaxSubjects)] {
-		list = append(list, Resource{Name: f.Path, URI: solera.RedactURL(f.Ref), Digest: sha256Of(f.Digest)})
+		digest := sha256Of(f.Digest)
+		if f.ETag != "" {
+			// Of what its home says of it, and not of its bytes.
+			digest = map[string]string{"etagSha256": f.Digest.Hex()}
+		}
+		list = append(list, Resource{Name: f.Path, URI: solera.RedactURL(f.Ref), Digest: digest})
 	}
 	return list
 }

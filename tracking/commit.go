@@ -23,11 +23,12 @@ type Draft struct {
 }
 
 // A Source gives the content of one file of a draft. Make one with Bytes,
-// Reader, Opener, Writer, Blob or Reference.
+// Reader, Opener, Writer, Blob, Reference or External.
 type Source struct {
 	put   func(context.Context, solera.Blobs) (solera.Digest, int64, error)
-	ref   string // where the bytes of an external file are
-	apart bool   // put may run beside those of other sources
+	ref   string       // where the bytes of an external file are
+	said  solera.Entry // what its home and its client say of it: MD5, ETag, Extra
+	apart bool         // put may run beside those of other sources
 }
 
 // Bytes is a file that holds b.
@@ -204,7 +205,7 @@ func (d Draft) stage(ctx context.Context, blobs solera.Blobs) (solera.Version, e
 			failed[i] = fmt.Errorf("%s: %w", paths[i], err)
 			stop()
 		}
-		entries[i] = solera.Entry{Path: paths[i], Digest: digest, Size: size, Ref: s.ref}
+		entries[i] = solera.Entry{Path: paths[i], Digest: digest, Size: size, Ref: s.ref, MD5: s.said.MD5, ETag: s.said.ETag, Extra: s.said.Extra}
 	}
 	var others sync.WaitGroup
 	places := make(chan struct{}, atOnce)

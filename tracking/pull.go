@@ -37,7 +37,7 @@ type PullOptions struct {
 const (
 	PullWritten  = "written"
 	PullKept     = "kept"       // was there already, with the right bytes
-	PullExternal = "not copied" // an external file, to which this program knows no way
+	PullExternal = "not copied" // an external file, to which this program knows no way, or that cannot be checked
 )
 
 // A PulledFile is one file of a pulled version.
@@ -157,6 +157,12 @@ func (p *puller) pull(ctx context.Context, files []solera.Entry) (Pulled, error)
 	inTheWay := make([]bool, len(files))
 	err = side(ctx, len(files), func(ctx context.Context, i int) error {
 		pulled.Files[i] = PulledFile{Entry: files[i]}
+		if files[i].ETag != "" {
+			// Whatever has its name there, nobody can tell whether it is that file.
+			pulled.Files[i].State = PullExternal
+			p.tell(files[i].Size)
+			return nil
+		}
 		state, err := p.look(ctx, files[i])
 		if err == nil && state == present {
 			pulled.Files[i].State = PullKept
@@ -186,7 +192,7 @@ func (p *puller) pull(ctx context.Context, files []solera.Entry) (Pulled, error)
 	}
 	var written atomic.Int64
 	err = side(ctx, len(files), func(ctx context.Context, i int) error {
-		if pulled.Files[i].State == PullKept {
+		if pulled.Files[i].State != "" {
 			return nil
 		}
 		err := p.fetch(ctx, files[i])

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -438,6 +439,71 @@ func TestPullOfReferences(t *testing.T) {
 	far = "far away, and more"
 	_, err = tr.Pull(ctx, v, t.TempDir(), tracking.PullOptions{})
 	wantErr(t, err, solera.ErrCorrupt)
+}
+
+// Of a file that is known by its ETag alone nobody can say whether some bytes are
+// it: it is never opened, written or compared.
+func TestFilesWithAnETagAreLeftWhereTheyAre(t *testing.T) {
+	tr, _ := inMemory(t)
+	tr.External = func(_ context.Context, e solera.Entry, _ int64) (io.ReadCloser, error) {
+		t.Errorf("%s was opened", e.Ref)
+		return io.NopCloser(strings.NewReader("x")), nil
+	}
+	tag := `"33a64df5"`
+	far := solera.Entry{
+		Digest: solera.DigestOf([]byte(tag)), Size: 1, Ref: "gs://bucket/far?generation=1", ETag: tag, Extra: `{"versionID":"1"}`,
+	}
+	r := start(t, tr, "add")
+	v, _, err := r.Commit(ctx, tracking.Draft{Artifact: "far", Type: "dataset", Files: map[string]tracking.Source{
+		"far": tracking.External(far), "near": tracking.Bytes([]byte("n")),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	finish(t, r)
+	if far.Path = "far"; v.Files[0] != far {
+		t.Errorf("recorded as %+v", v.Files[0])
+	}
+	dir := t.TempDir()
+	put(t, dir, "far", "something else")
+	got, err := tr.Pull(ctx, v, dir, tracking.PullOptions{})
+	if err != nil || got.Files[0].State != tracking.PullExternal || got.Files[1].State != tracking.PullWritten {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if all := folder(t, dir); len(all) != 2 || all["far"] != "something else" {
+		t.Errorf("%q", all)
+	}
+	snapshot := tr.Snapshot(ctx, v)
+	for name, read := range map[string]func() error{
+		"Open":      func() error { _, err := snapshot.Open("far"); return err },
+		"ReadFile":  func() error { _, err := snapshot.ReadFile("far"); return err },
+		"OpenEntry": func() error { _, err := tr.OpenEntry(ctx, v.Files[0]); return err },
+	} {
+		if err := read(); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "gs://bucket/far") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	checked, err := tr.Verify(ctx, tracking.VerifyOptions{OpenReference: func(context.Context, solera.Entry) (io.ReadCloser, error) {
+		t.Error("verify opened it")
+		return nil, errors.ErrUnsupported
+	}})
+	if err != nil || checked.References != 1 || checked.Blobs != 1 {
+		t.Errorf("verify: %+v, %v", checked, err)
+	}
+	for _, p := range checked.Problems {
+		if p.Problem != tracking.Unsigned {
+			t.Errorf("verify: %+v", p)
+		}
+	}
+	if found, err := tracking.Fsck(ctx, tr.Store, tr.Blobs, tracking.FsckOptions{}); err != nil || !found.OK {
+		t.Errorf("fsck: %+v, %v", found, err)
+	}
+	if _, err := tracking.GC(ctx, tr.Store, tr.Blobs, tracking.GCOptions{Delete: true, Grace: time.Nanosecond}); err != nil {
+		t.Error(err)
+	}
+	if near, err := snapshot.ReadFile("near"); err != nil || string(near) != "n" {
+		t.Errorf("gc: %q, %v", near, err)
+	}
 }
 
 func TestNamesThatDifferInCaseAreNoted(t *testing.T) {

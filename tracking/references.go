@@ -17,6 +17,14 @@ func Reference(url string, d solera.Digest, size int64) Source {
 	return Source{ref: url, put: func(context.Context, solera.Blobs) (solera.Digest, int64, error) { return d, size, nil }}
 }
 
+// External is an external file as another version has it: e with all that is
+// said of it, but for its path.
+func External(e solera.Entry) Source {
+	s := Reference(e.Ref, e.Digest, e.Size)
+	s.said = e
+	return s
+}
+
 // checkReference refuses what must not be recorded. The rest is CheckFiles'.
 func checkReference(ref string) error {
 	if ref != "" && solera.RedactURL(ref) != ref {
@@ -29,7 +37,11 @@ func checkReference(ref string) error {
 func (t *Tracker) openAt(ctx context.Context, e solera.Entry, offset int64) (io.ReadCloser, error) {
 	if e.Ref != "" {
 		r, err := t.external(ctx, e, offset)
-		if errors.Is(err, errors.ErrUnsupported) {
+		switch {
+		case errors.Is(err, errors.ErrUnsupported) && e.ETag != "":
+			err = fmt.Errorf("%w: it is an external file that is known by its ETag alone, so what %s gives now cannot be checked; fetch it with a tool of its home",
+				errors.ErrUnsupported, solera.RedactURL(e.Ref))
+		case errors.Is(err, errors.ErrUnsupported):
 			err = fmt.Errorf("%w: it is an external file, and nothing here opens %s; fetch it with a tool of its home", err, e.Ref)
 		}
 		return r, err
@@ -47,7 +59,8 @@ func (t *Tracker) openAt(ctx context.Context, e solera.Entry, offset int64) (io.
 }
 
 func (t *Tracker) external(ctx context.Context, e solera.Entry, offset int64) (io.ReadCloser, error) {
-	if t.External == nil {
+	// What is at a reference without a digest of its bytes is anybody's.
+	if t.External == nil || e.ETag != "" {
 		return nil, errors.ErrUnsupported
 	}
 	return t.External(ctx, e, offset)

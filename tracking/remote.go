@@ -152,14 +152,21 @@ func (t *Tracker) Register(ctx context.Context, spec RegisterSpec) (run solera.R
 		case run.Deleted != 0:
 			return fmt.Errorf("%w: it was deleted; use another name, or restore it", solera.ErrConflict)
 		}
+		was := run
 		spec.apply(&run)
-		if !created && spec.Resume && run.State != solera.Running {
-			resume(&run, now)
-		}
 		if created {
 			return tx.CreateRun(run)
 		}
-		return tx.UpdateRun(run)
+		if spec.Resume && run.State != solera.Running {
+			resume(&run, now)
+		}
+		if err := tx.UpdateRun(run); err != nil {
+			return err
+		}
+		if same, err := signedAlike(was, run); err != nil || same {
+			return err
+		}
+		return t.signAgain(tx, run.ID)
 	})
 	if err == nil && !created && spec.Resume {
 		err = t.Store.Beat(ctx, run.ID) // or Reap would take it for dead once more
@@ -168,6 +175,16 @@ func (t *Tracker) Register(ctx context.Context, spec RegisterSpec) (run solera.R
 		return fail(err)
 	}
 	return run, created, nil
+}
+
+// signedAlike reports whether statements say the same of a run as it was and is.
+func signedAlike(was, is solera.Run) (bool, error) {
+	a, err := was.Params.MarshalJSON()
+	if err != nil {
+		return false, err
+	}
+	b, err := is.Params.MarshalJSON()
+	return string(a) == string(b) && was.Stage == is.Stage && was.Started == is.Started, err
 }
 
 // maxOutward is how many bytes an outward name has at most.

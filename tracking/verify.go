@@ -56,7 +56,7 @@ type Verification struct {
 	Bytes      int64            `json:"bytes"` // that were read
 	Problems   []solera.Problem `json:"problems"`
 	Deleted    int              `json:"deleted"`    // versions that were given up: only their records were checked
-	References int              `json:"references"` // external files that were not read
+	References int              `json:"references"` // external files that were not read; those with an ETag never are
 	Signed     int              `json:"signed"`     // versions that were signed now, as VerifyOptions.Sign asks
 	Keys       []VerifiedKey    `json:"keys"`       // that have signed, by ID
 }
@@ -255,7 +255,7 @@ func (v *verifier) add(f finding) {
 	}
 	v.versions = append(v.versions, f.id)
 	for _, file := range f.version.Files {
-		if file.Ref != "" && v.opts.OpenReference == nil {
+		if file.Ref != "" && (v.opts.OpenReference == nil || file.ETag != "") {
 			v.references++
 			continue
 		}

@@ -450,6 +450,28 @@ func TestUsesAfterACommitAreSignedToo(t *testing.T) {
 	}
 }
 
+// A client says more of its run after a commit, which is no tampering.
+func TestWhatIsSaidOfARemoteRunIsSignedToo(t *testing.T) {
+	v := newVault(t)
+	register := func(spec tracking.RegisterSpec) {
+		t.Helper()
+		spec.Name = "remote"
+		if _, _, err := v.Register(ctx, spec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	register(tracking.RegisterSpec{Params: solera.Fields{"lr": 0.1}})
+	r, err := v.Resume(ctx, "remote")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit(t, r, "far", "x")
+	register(tracking.RegisterSpec{Params: solera.Fields{"lr": 0.1, "late": true}})
+	if got := verify(t, v.Tracker, tracking.VerifyOptions{}); !got.OK {
+		t.Errorf("%+v", got.Problems)
+	}
+}
+
 func TestReusedVersionsAreSigned(t *testing.T) {
 	v := newVault(t)
 	r := start(t, v.Tracker, "other")
