@@ -80,7 +80,7 @@ func Register(mux Mux, o Options) {
 	mux.HandleFunc("POST /files/{entity}/{project}/{run}/file_stream", s.fileStream)
 	mux.HandleFunc("GET "+storageRoot+"{workspace}/{token}/{name}", s.fetch)
 	mux.HandleFunc("PUT "+storageRoot+"{workspace}/{token}/{name}", s.store)
-	mux.HandleFunc("OPTIONS "+storageRoot+"{workspace}/{token}/{name}", s.preflight)
+	mux.HandleFunc("OPTIONS "+storageRoot+"{rest...}", s.preflight)
 	for _, below := range []string{"/graphql", "/files/", storageRoot, "/sdk/", "/oidc/"} {
 		mux.HandleFunc(below, s.nothing)
 	}
