@@ -50,6 +50,10 @@ type Tracker struct {
 	// stand. nil = nothing is recorded.
 	Sampler func() func(context.Context) map[string]float64
 
+	// Began is told of each run once its record is stored. It must not block.
+	// nil = nobody is.
+	Began func(solera.Run)
+
 	BeatEvery time.Duration // how often a run says that it lives; 0 = 5 s
 	Silence   time.Duration // how long a run must be silent to be taken for dead; 0 = 60 s
 	// RemoteSilence is Silence for runs whose process is elsewhere; 0 = 5 min. A
@@ -135,6 +139,9 @@ func (t *Tracker) create(ctx context.Context, spec RunSpec, also func(solera.Tx,
 			}
 			return also(tx, &run)
 		})
+		if err == nil && t.Began != nil {
+			t.Began(run)
+		}
 		if err == nil || !taken || tries == 5 {
 			return run, err
 		}

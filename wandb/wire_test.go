@@ -33,7 +33,7 @@ func TestManifest(t *testing.T) {
 	if diff := cmp.Diff(want, m); diff != "" {
 		t.Error(diff)
 	}
-	// From `wandb.Artifact.digest` of release 0.31.0 with these three entries.
+	// From the digest() of the manifest of release 0.31.0 with these three entries.
 	if got, want := m.Digest(), "97223532ca1c17866b8789d1577bfab8"; got != want {
 		t.Errorf("digest %s, want %s", got, want)
 	}

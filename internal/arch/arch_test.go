@@ -64,11 +64,11 @@ var house = []struct {
 	{"host", memory, "."},
 
 	{"web", rim, ""},
-	{"wandb", rim, "."},
+	{"wandb", rim, ". tracking"},
 	{"httpd/api", rim, ". auth eval live nn pipeline sweep table tracking provenance"},
 	{"httpd/wandb", rim, ". auth table tracking sweep"},
 	{"httpd", rim, ". auth httpd/api httpd/wandb live tracking"},
-	{"cmd/solera", rim, ". auth blob dataset eval explain fit host httpd live model nn numeric pipeline provenance split store table tensor tracking transform web"},
+	{"cmd/solera", rim, ". auth blob dataset eval explain fit host httpd live model nn numeric pipeline provenance split store table tensor tracking transform wandb web"},
 }
 
 type half string
