@@ -32,7 +32,7 @@ type Config struct {
 	Model       Model         `yaml:"model" doc:"The network between the features and the classes; its two ends follow from the data."`
 	Train       Training      `yaml:"train" doc:"How every experiment trains, unless it says otherwise."`
 	Experiments Experiments   `yaml:"experiments" late:"yes" doc:"Named training configurations. Each may override any key of train. Default: one experiment, exp001."`
-	Tracking    string        `yaml:"tracking" enum:"local" doc:"Where runs and artifacts are recorded."`
+	Tracking    string        `yaml:"tracking" enum:"local|wandb" doc:"local: runs and artifacts stay in the store. wandb: they also go to Weights & Biases or a server that speaks its protocol, as they happen: see docs/tracking.md."`
 	Retention   Retention     `yaml:"retention" doc:"Which versions solera gc keeps. Without it, all that have not expired. It changes no run."`
 
 	file string

@@ -512,9 +512,6 @@ func (d *decoder) text(n ast.Node, path string, tag reflect.StructTag) (string, 
 		}
 		s = scalar(n)
 	}
-	if path == "tracking" && s == "wandb" {
-		return "", d.fault(n, "tracking: wandb comes with a later release", "write tracking: local")
-	}
 	if enum := words(tag.Get("enum")); enum != nil && !slices.Contains(enum, s) {
 		return "", d.fault(n, fmt.Sprintf("%s is %q, want %s", path, short(s), strings.Join(enum, ", ")), near(s, enum))
 	}

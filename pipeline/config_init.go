@@ -81,7 +81,7 @@ func Init(s Start) ([]byte, error) {
 	w.line("")
 	s.training(w, sample)
 	w.line("")
-	w.line("tracking: local                  # runs and artifacts stay in .solera/")
+	w.line("tracking: local                  # runs and artifacts stay in .solera/; wandb also sends them")
 	return w.Bytes(), nil
 }
 

@@ -266,7 +266,7 @@ func TestFaultsPointAtTheValue(t *testing.T) {
 		{"bad early stopping", "early_stopping: off", "early_stopping: 5", 18, 19, "train.early_stopping is the number 5, want off", "patience: 10"},
 		{"unknown step", "standardize]", "standardise]", 8, 31, `unknown step "standardise"`, "standardize"},
 		{"step that is a number", "standardize]", "3]", 8, 31, "preprocess.numeric[1] is the number 3, want a step", ""},
-		{"wandb comes later", "tracking: local", "tracking: wandb", 23, 11, "tracking: wandb comes with a later release", "tracking: local"},
+		{"unknown tracking", "tracking: local", "tracking: wandbb", 23, 11, `tracking is "wandbb", want local, wandb`, "did you mean wandb?"},
 		{"address as source", "sample:wine", "https://example.org/a.csv", 4, 11, "addresses come with a later release", "download"},
 		{"target missing", "  target: class\n", "", 4, 3, "data.target is missing", "target: COLUMN"},
 		{"target ignored", "target: class", "target: class\n  ignore: [a, class]", 6, 15, `the target "class" is ignored`, ""},

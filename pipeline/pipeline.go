@@ -48,6 +48,10 @@ type Pipeline struct {
 	Kernel   string   // kernel set of package tensor; "" = the best this CPU has. Cannot change a byte
 	Workers  int      // cores to use; 0 = GOMAXPROCS. Cannot change a byte
 	Scratch  string   // folder of checkpoints; "" = none are kept, and an interrupted training starts anew
+	// Fetch brings the newest version of an artifact into the store, which has
+	// none, from wherever else there is one. ErrNotFound: it is not there either.
+	// nil = the store is all there is.
+	Fetch func(ctx context.Context, artifact string) error
 
 	trains bool // the run under way goes on to train
 	open   openRuns
@@ -341,6 +345,14 @@ func (p *Pipeline) inputsOf(ctx context.Context, j job) (inputs, error) {
 	ins := inputs{}
 	for _, name := range j.inputs {
 		snapshot, err := p.Tracker.Open(ctx, name)
+		if errors.Is(err, solera.ErrNotFound) && p.Fetch != nil {
+			p.reporter().Line(j.title(), name+" is not in the store: looking elsewhere")
+			if err = p.Fetch(ctx, name); err == nil {
+				snapshot, err = p.Tracker.Open(ctx, name)
+			} else if !errors.Is(err, solera.ErrNotFound) {
+				return nil, j.failed(ctx, err)
+			}
+		}
 		if errors.Is(err, solera.ErrNotFound) {
 			return nil, &solera.InputError{
 				Op: j.title(), Msg: fmt.Sprintf("its input %s is not in the store", name),
