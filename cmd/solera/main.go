@@ -169,6 +169,7 @@ file solera.yaml, no network. Begin with a sample, or with your own table:
 		{"Look and use:", []*cobra.Command{a.statusCommand(), a.runsCommand(), a.compareCommand(), artifacts, a.pullCommand(), a.lineageCommand(), a.predictCommand()}},
 		{"Serve:", []*cobra.Command{a.uiCommand(), a.serverCommand(), a.userCommand()}},
 		{"Prove:", []*cobra.Command{a.reproduceCommand(), a.verifyCommand(), a.provenanceCommand(), a.keyCommand()}},
+		{"Share:", []*cobra.Command{a.loginCommand(), a.syncCommand()}},
 		{"Keep:", []*cobra.Command{a.gcCommand(), a.backupCommand(), a.restoreCommand(), a.fsckCommand(), a.auditCommand()}},
 		{"More:", []*cobra.Command{a.schemaCommand(), a.versionCommand(), a.completionCommand()}},
 	} {

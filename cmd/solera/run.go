@@ -28,6 +28,7 @@ code did not change is answered from the store.`,
 	}
 	c.Flags().BoolVar(&flags.locked, "locked", false, "fail unless all digests are those of solera.lock, which is not written")
 	summaryFlag(c, &flags.summary)
+	flags.track.add(c)
 	return c
 }
 
@@ -35,6 +36,7 @@ code did not change is answered from the store.`,
 type runFlags struct {
 	locked  bool
 	summary string // FILE
+	track   trackFlags
 }
 
 // stageCommand is a verb that runs one stage.
@@ -45,6 +47,7 @@ func (a *app) stageCommand(stage, short string) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return a.run(c, flags, stage) },
 	}
 	summaryFlag(c, &flags.summary)
+	flags.track.add(c)
 	return c
 }
 
@@ -70,6 +73,10 @@ func (a *app) run(c *cobra.Command, flags runFlags, stages ...string) (err error
 		return err
 	}
 	a.cfg = cfg
+	track, err := flags.track.choice(cfg)
+	if err != nil {
+		return err
+	}
 	// A kernel set that this CPU lacks is an error also where nothing is to be
 	// computed.
 	e, err := a.engine(1)
@@ -97,7 +104,30 @@ func (a *app) run(c *cobra.Command, flags runFlags, stages ...string) (err error
 		Config: cfg, Tracker: w.Tracker, Reporter: progress,
 		Kernel: a.env("SOLERA_KERNEL"), Scratch: w.checkpoints,
 	}
+	var sending *sender
+	if track == trackWandb {
+		if sending, err = a.newSender(w, func(text string) { progress.Line("tracking", text) }, flags.track.wait); err != nil {
+			progress.Close()
+			return err
+		}
+		defer sending.close()
+		if err := sending.probe(ctx); err != nil {
+			progress.Close()
+			return err
+		}
+		w.Began, p.Fetch = sending.began, sending.fetch
+	}
 	res, err = p.Run(ctx, stages...)
+	if sending != nil {
+		// Whatever became of the work: what was recorded is to be sent.
+		defer func() {
+			if serr := sending.finish(ctx, a.self(), res); err == nil {
+				err = serr
+			} else if serr != nil {
+				progress.Line("tracking", sentence(serr))
+			}
+		}()
+	}
 	progress.Close()
 	switch {
 	case err != nil:
