@@ -45,6 +45,8 @@ type service struct {
 	uploads   map[string]upload
 	downloads map[string]download
 	secrets   secrets
+	pending   pending
+	summaries summaries
 	spent     spent
 	writers   writers
 }
@@ -71,23 +73,27 @@ func Register(mux Mux, o Options) {
 	s := &service{Options: o}
 	// A file that answers more fields or kinds of storage adds its map to these
 	// lines, and nothing registers itself.
-	s.queries = join(s.viewerQueries(), s.projectQueries())
-	s.mutations = join(s.projectMutations(), s.runMutations(), s.fileMutations())
-	s.uploads = map[string]upload{runFileKind: s.keepRunFile}
-	s.downloads = map[string]download{"blob": s.openBlob, "history": s.openHistory, runFileKind: s.openRunFile}
+	s.queries = join(s.viewerQueries(), s.projectQueries(), s.artifactQueries())
+	s.mutations = join(s.projectMutations(), s.runMutations(), s.fileMutations(),
+		s.uploadMutations(), s.collectionMutations(), s.lineageMutations())
+	s.uploads = map[string]upload{runFileKind: s.keepRunFile, "draft": s.fileDraft}
+	s.downloads = map[string]download{
+		"blob": s.openBlob, "history": s.openHistory, runFileKind: s.openRunFile, "manifest": s.openManifest,
+	}
 
 	mux.HandleFunc("POST /graphql", s.graphql)
 	mux.HandleFunc("POST /files/{entity}/{project}/{run}/file_stream", s.fileStream)
 	mux.HandleFunc("GET "+storageRoot+"{workspace}/{token}/{name}", s.fetch)
 	mux.HandleFunc("PUT "+storageRoot+"{workspace}/{token}/{name}", s.store)
-	mux.HandleFunc("OPTIONS "+storageRoot+"{rest...}", s.preflight)
-	for _, below := range []string{"/graphql", "/files/", storageRoot, "/sdk/", "/oidc/"} {
+	mux.HandleFunc("OPTIONS "+storageRoot+"{workspace}/{token}/{name}", s.preflight)
+	mux.HandleFunc("GET "+artifactsRoot+"{region}/{entity}/{project}/{collection}/{rest...}", s.artifactsV2)
+	for _, below := range []string{artifactsRoot, "/graphql", "/files/", storageRoot, "/sdk/", "/oidc/"} {
 		mux.HandleFunc(below, s.nothing)
 	}
 }
 
 // paths are where the dialect answers.
-var paths = []string{"/graphql", "/files/", storageRoot, "/sdk/", "/oidc/", "/artifactsV2/"}
+var paths = []string{"/graphql", "/files/", storageRoot, "/sdk/", "/oidc/", artifactsRoot}
 
 // Owns reports whether a path belongs to the dialect, so that it is no page of
 // the dashboard, and refusals there are such as its clients read: see Refuse.
@@ -308,7 +314,11 @@ func Refuse(w http.ResponseWriter, status int, message string) {
 func (s *service) fail(w http.ResponseWriter, r *http.Request, c *call, err error) {
 	status, message := http.StatusInternalServerError, "the server could not do this; its log says why"
 	var tooLarge *http.MaxBytesError
+	var later *laterError
 	switch {
+	case errors.As(err, &later):
+		w.Header().Set("Retry-After", "2")
+		status, message = http.StatusServiceUnavailable, err.Error()
 	case r.Context().Err() != nil && errors.Is(err, context.Canceled):
 		w.WriteHeader(499) // the client has gone; for the log
 		return
@@ -335,6 +345,12 @@ func (s *service) fail(w http.ResponseWriter, r *http.Request, c *call, err erro
 	}
 	Refuse(w, status, message)
 }
+
+// laterError says that a request will succeed when something else has ended,
+// which is under way. Clients ask again.
+type laterError struct{ why string }
+
+func (e *laterError) Error() string { return e.why }
 
 // nothing answers where the dialect has nothing. Clients take it as a feature
 // that this server lacks.

@@ -190,7 +190,7 @@ func runGlobalID(sp *space, id solera.RunID) string { return globalID("Run", sp.
 // run is a run as clients see it. A file that answers more of its fields adds
 // its map to the join.
 func (s *service) run(c *call, sp *space, run solera.Run) object {
-	return object{"Run", join(s.runFields(c, sp, run), s.historyFields(c, sp, run), s.fileFields(c, sp, run))}
+	return object{"Run", join(s.runFields(c, sp, run), s.historyFields(c, sp, run), s.fileFields(c, sp, run), s.runArtifactFields(c, sp, run.ID))}
 }
 
 func (s *service) runFields(c *call, sp *space, run solera.Run) fields {

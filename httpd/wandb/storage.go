@@ -323,47 +323,62 @@ func (s *service) receive(r *http.Request, sp *space, g grant) (received, error)
 		body = io.LimitReader(body, g.Size+1)
 	}
 	sum := md5.New() //nolint:gosec // see the import
-	in := &counting{r: body, sum: sum, want: r.ContentLength}
+	in := &counting{r: body, sum: sum}
+	// Before the end is passed on, so that nothing of what is wrong is kept.
+	in.check = func() error { return announced(r, g, in.n, hex.EncodeToString(sum.Sum(nil))) }
 	d, size, err := sp.t.Blobs.Put(r.Context(), in)
-	if err != nil {
-		if in.err != nil {
-			return received{}, fmt.Errorf("%w: the file did not arrive: %v", solera.ErrInvalid, in.err)
-		}
+	switch {
+	case in.wrong != nil:
+		return received{}, in.wrong
+	case in.err != nil:
+		return received{}, fmt.Errorf("%w: the file did not arrive: %v", solera.ErrInvalid, in.err)
+	case err != nil:
 		return received{}, err
 	}
 	got := received{Digest: d, Size: size, MD5: hex.EncodeToString(sum.Sum(nil))}
-	if g.Size >= 0 && size != g.Size {
-		return received{}, fmt.Errorf("%w: the file has %d bytes or more, and %d were announced", solera.ErrInvalid, size, g.Size)
-	}
-	if g.MD5 != "" && got.MD5 != g.MD5 {
-		return received{}, fmt.Errorf("%w: the MD5 of what arrived is %s, and %s was announced", solera.ErrInvalid, got.MD5, g.MD5)
-	}
-	if want := r.Header.Get("Content-Md5"); want != "" {
-		if raw, err := base64.StdEncoding.DecodeString(want); err != nil || hex.EncodeToString(raw) != got.MD5 {
-			return received{}, fmt.Errorf("%w: the MD5 of what arrived is not that of its Content-MD5", solera.ErrInvalid)
-		}
-	}
 	if err := s.spent.take(sp.name+" "+g.Nonce, d, g.Expires, s.Clock().Unix()); err != nil {
 		return received{}, err
 	}
 	return got, file(r.Context(), sp, g, got)
 }
 
+// announced compares what arrived with what was announced.
+func announced(r *http.Request, g grant, size int64, sum string) error {
+	if g.Size >= 0 && size != g.Size {
+		return fmt.Errorf("%w: the file has %d bytes or more, and %d were announced", solera.ErrInvalid, size, g.Size)
+	}
+	if g.MD5 != "" && sum != g.MD5 {
+		return fmt.Errorf("%w: the MD5 of the %d bytes that arrived is %s, and %s was announced", solera.ErrInvalid, size, sum, g.MD5)
+	}
+	if want := r.Header.Get("Content-Md5"); want != "" {
+		if raw, err := base64.StdEncoding.DecodeString(want); err != nil || hex.EncodeToString(raw) != sum {
+			return fmt.Errorf("%w: the MD5 of what arrived is not that of its Content-MD5", solera.ErrInvalid)
+		}
+	}
+	return nil
+}
+
 // counting reads a body, sums it up, and keeps what went wrong with it apart
 // from what goes wrong with where it is written.
 type counting struct {
-	r    io.Reader
-	sum  hash.Hash
-	n    int64
-	want int64 // -1 = not known
-	err  error
+	r     io.Reader
+	sum   hash.Hash
+	n     int64
+	check func() error // at the end
+	wrong error        // that it gave
+	err   error        // of the body
 }
 
 func (c *counting) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.sum.Write(p[:n])
 	c.n += int64(n)
-	if err != nil && !errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF):
+		if c.wrong = c.check(); c.wrong != nil {
+			return n, c.wrong
+		}
+	case err != nil:
 		c.err = err
 	}
 	return n, err

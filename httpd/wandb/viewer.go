@@ -17,6 +17,17 @@ var features = []string{
 	"LARGE_FILENAMES",
 	"MARK_RUN_FILES_UPLOADED",
 	"TOTAL_COUNT_IN_FILE_CONNECTION",
+	"ARTIFACT_TAGS",
+	"CLIENT_IDS",
+	"USE_ARTIFACT_WITH_ENTITY_AND_PROJECT_INFORMATION",
+	"ARTIFACT_COLLECTION_MEMBERSHIP_FILES",
+	"ARTIFACT_COLLECTION_MEMBERSHIP_FILE_DOWNLOAD_HANDLER",
+	"ARTIFACT_V2_DOWNLOAD_HANDLER_SUPPORTS_ARTIFACT_ID",
+	"PROJECT_ARTIFACT_COLLECTION_MEMBERSHIP",
+	"ARTIFACT_COLLECTIONS_FILTERING_SORTING",
+	"ARTIFACT_MEMBERSHIP_IN_LINK_ARTIFACT_RESPONSE",
+	"ARTIFACT_REGISTRY_SEARCH",
+	"INCLUDE_ARTIFACT_TYPES_IN_REGISTRY_CREATION",
 }
 
 func (s *service) viewerQueries() map[string]root {
@@ -36,8 +47,7 @@ func (s *service) viewerQueries() map[string]root {
 			}
 			return c.entity(sp.name), nil
 		},
-		// There are workspaces, and nothing above them.
-		"organization": func(*call, *args) (any, error) { return nil, nil },
+		"organization": s.organizationQuery,
 		"users": func(c *call, a *args) (any, error) {
 			query := a.Text("query")
 			me := c.user()
@@ -98,13 +108,14 @@ func (c *call) entity(name string) object {
 	f := fields{
 		"id": globalID("Entity", name), "name": name, "isTeam": true, "entityType": "team", "available": false, "photoUrl": nil,
 		"readOnly": false, "readOnlyAdmin": false, "privateOnly": false, "storageBytes": 0, "codeSavingEnabled": true,
-		"defaultAccess": nil, "isPaid": false, "members": []object{}, "organization": nil, "user": nil,
+		"defaultAccess": nil, "isPaid": false, "members": []object{}, "user": nil,
+		"organization": lazy(func() (any, error) { return c.organization(name), nil }),
 		"project": resolver(func(a *args) (any, error) {
 			return c.service.findProject(c, name, a.Text("name"))
 		}),
 		"projects": resolver(func(a *args) (any, error) { return c.service.listProjects(c, name, a) }),
 	}
-	return object{"Entity", f}
+	return object{"Entity", join(f, c.service.registryFields(c, name))}
 }
 
 func (s *service) serverInfo(*call, *args) (any, error) {
