@@ -11,16 +11,10 @@ import (
 
 // watch has the runs of a tracker record what they run on: the machine, the
 // command line, the source tree around the working folder, and the load. It is
-// found out once, when the first run starts, beside its work. SOLERA_SILENCE
-// changes how long a run must be silent to be taken for dead.
+// found out once, when the first run starts, beside its work.
 func (a *app) watch(ctx context.Context, t *tracking.Tracker) error {
-	if s := a.env("SOLERA_SILENCE"); s != "" {
-		d, err := time.ParseDuration(s)
-		if err != nil || d < 100*time.Millisecond {
-			return usage("SOLERA_SILENCE=%s: want a time such as 60s, of 100ms or more", s)
-		}
-		// Who sets it for all processes gets enough signs of life from each.
-		t.Silence, t.BeatEvery = d, min(5*time.Second, d/8)
+	if err := a.silence(t); err != nil {
+		return err
 	}
 	ctx = context.WithoutCancel(ctx)
 	dir := firstOf(a.dir, ".")
@@ -37,5 +31,21 @@ func (a *app) watch(ctx context.Context, t *tracking.Tracker) error {
 	})
 	t.Environment = func(context.Context) tracking.Environment { return look() }
 	t.Sampler = host.NewSampler
+	return nil
+}
+
+// silence is what SOLERA_SILENCE says: how long a run must say nothing to be
+// taken for dead, be its process here or elsewhere.
+func (a *app) silence(t *tracking.Tracker) error {
+	s := a.env("SOLERA_SILENCE")
+	if s == "" {
+		return nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 100*time.Millisecond {
+		return usage("SOLERA_SILENCE=%s: want a time such as 60s, of 100ms or more", s)
+	}
+	// Who sets it for all processes gets enough signs of life from each.
+	t.Silence, t.RemoteSilence, t.BeatEvery = d, d, min(5*time.Second, d/8)
 	return nil
 }

@@ -283,6 +283,9 @@ func (a *app) openToServe(ctx context.Context, records, bytes home, create bool)
 	}
 	host, _ := os.Hostname() // only for the record of a run
 	t := &tracking.Tracker{Store: db, Blobs: blobs, Solera: version, Host: host, External: openExternal}
+	if err := a.silence(t); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	return &workspace{Tracker: t, checkpoints: checkpoints, close: db.Close}, nil
 }
 
