@@ -39,7 +39,8 @@ const (
 // goes through objects by dots, so a key that has a dot itself is written as it
 // is: "summary.val.loss" is both {"val": {"loss": 1}} and {"val.loss": 1}. It
 // goes through lists too: a list has all the values of its members. A text that
-// is "", a null and a list without members are lacking. A field that the run
+// is "", a null and a list without members are lacking, and so is all of
+// "environment.client". A field that the run
 // lacks makes every comparison false, also "!="; so Not of an equality and an
 // inequality differ, as in SQL.
 //

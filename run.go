@@ -123,7 +123,9 @@ type Run struct {
 	// Environment is what the run ran on and in: "command" (list), "go", "os",
 	// "arch", "cpu", "cores", "memory_bytes", "kernel", and under "git" the
 	// "commit", "branch", "remote" and "dirty" of its source tree. No secret is
-	// in it: values of environment variables are never recorded.
+	// in it: values of environment variables are never recorded. A run that a
+	// client of another protocol reports also has "client", what that keeps with
+	// the run in its own form; conditions do not find it.
 	Environment Fields `json:"environment"`
 	// ReuseOf is the run whose outputs this one took from the store instead of
 	// making them again; "" for a run that did the work. Points and console

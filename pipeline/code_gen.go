@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "d251875f05d7ea18981ee2937ab027308912b97bfd807b3b328d2c58f161e86f"
+		return "bdf07947330533f72c8dcf19f7f7bf22a28748316af4a273fbb83eb614f861a2"
 	case "preprocess":
-		return "704318cbd5068deba15651c59283326f9eccbac5cde4c3fd8ea914387f3019fb"
+		return "a53fa0e63a4791269b83aa709de1c4ba4c5d1030cea6125ae40328cac9acad91"
 	case "build":
-		return "ceacad3be8b1f0d3a5af9b017262428fd10abbbfa4cc558e73034cc9ed9ee15d"
+		return "d39ab4b30e17e0df54e6413392a455679ef49085612e8fd7f0a60d2a0b4bc787"
 	case "train":
-		return "437ee8f22328d83e1cb92d8c9dd87ba8b09013f566dc24097ceda98ab41f91bf"
+		return "7adbe99615b32a0993d93d36de3d9005bb6cda37f38210664600a4483aa27aff"
 	}
 	return ""
 }

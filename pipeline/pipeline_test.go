@@ -195,6 +195,49 @@ func (r *interrupter) Epoch(Epoch) {
 	}
 }
 
+// Somebody stops one experiment from another process: it ends as killed, by whom,
+// and the others go on.
+func TestAnExperimentThatIsStoppedFromElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	yaml := strings.Replace(wineYAML, "experiments:", "experiments:\n  - {name: endless, epochs: 100000}", 1)
+	p := project(t, dir, yaml)
+	p.Tracker.BeatEvery = 10 * time.Millisecond
+	elsewhere := project(t, dir, yaml).Tracker
+	asked := make(chan error, 1)
+	var once sync.Once
+	p.Reporter = onEpoch{do: func(e Epoch) {
+		if e.Experiment == "endless" {
+			once.Do(func() {
+				_, err := elsewhere.StopRun(solera.WithActor(t.Context(), "ana@laptop"), "endless")
+				asked <- err
+			})
+		}
+	}}
+	_, err := p.Run(t.Context())
+	if !errors.Is(err, solera.ErrStopped) || !strings.Contains(err.Error(), "stopped by ana@laptop: the same command goes on from here") {
+		t.Errorf("got %v", err)
+	}
+	if err := <-asked; err != nil {
+		t.Fatal(err)
+	}
+	run, err := elsewhere.FindRun(t.Context(), "endless")
+	if err != nil || run.State != solera.Killed || !strings.Contains(run.Error, "stopped by ana@laptop") {
+		t.Errorf("%s: %s, %v", run.State, run.Error, err)
+	}
+	runs, err := elsewhere.Runs(t.Context(), solera.RunQuery{Stage: Train, State: solera.Finished})
+	if err != nil || len(runs) == 0 {
+		t.Errorf("%d other experiments finished, %v", len(runs), err)
+	}
+}
+
+// onEpoch does something at each epoch.
+type onEpoch struct {
+	Silent
+	do func(Epoch)
+}
+
+func (r onEpoch) Epoch(e Epoch) { r.do(e) }
+
 // Ctrl-C can come between the last epoch and the commit: what was learned must
 // still be there for the next run.
 func TestACheckpointStaysUntilItsModelIsCommitted(t *testing.T) {

@@ -67,7 +67,12 @@ func rowOf(r solera.Run, limit int) fieldRow {
 	}
 	b.json("params", map[string]any(r.Params))
 	b.json("summary", map[string]any(r.Summary))
-	b.json("environment", map[string]any(r.Environment))
+	for _, key := range slices.Sorted(maps.Keys(r.Environment)) {
+		if key == "client" {
+			continue // has names of its own for every run, each of which would be a column
+		}
+		b.json("environment."+key, r.Environment[key])
+	}
 	return b.row
 }
 

@@ -88,7 +88,7 @@ func (t *Tracker) Compare(ctx context.Context, names []string) (Comparison, erro
 func aboutRun(r solera.Run) solera.Fields {
 	f := solera.Fields{"stage": r.Stage, "state": string(r.State)}
 	for key, text := range map[string]string{
-		"experiment": r.Experiment, "group": r.Group, "notes": r.Notes, "error": r.Error, "tags": strings.Join(r.Tags, " "),
+		"experiment": r.Experiment, "group": r.Group, "sweep": r.Sweep, "notes": r.Notes, "error": r.Error, "tags": strings.Join(r.Tags, " "),
 	} {
 		if text != "" {
 			f[key] = text
@@ -104,6 +104,9 @@ func aboutRun(r solera.Run) solera.Fields {
 func environmentOf(r solera.Run) (code, environment solera.Fields) {
 	code, environment = solera.Fields{}, solera.Fields{}
 	for key, v := range r.Environment.Flat() {
+		if strings.HasPrefix(key, clientField+".") {
+			continue // of another program's concern
+		}
 		if strings.HasPrefix(key, "git.") {
 			code[key] = v
 		} else {

@@ -105,6 +105,8 @@ func valueOf(r solera.Run, flat map[string]solera.Fields, field string) any {
 		text = r.Experiment
 	case "group":
 		text = r.Group
+	case "sweep":
+		text = r.Sweep
 	case "state":
 		text = string(r.State)
 	case "host":
@@ -121,6 +123,8 @@ func valueOf(r solera.Run, flat map[string]solera.Fields, field string) any {
 		text = r.Started.String()
 	case "finished":
 		text = r.Finished.String()
+	case "stopping":
+		text = r.Stopping.String()
 	case "tags":
 		if len(r.Tags) > 0 {
 			return r.Tags

@@ -90,8 +90,9 @@ null, between, and join with and, or, not. Texts stand in quotes, times are
 	flags.BoolVar(&f.console, "console", false, "what one run printed")
 	flags.BoolVar(&f.follow, "follow", false, "what one run records and prints, until it ends")
 	c.AddCommand(a.runsTagCommand(), a.runsNoteCommand(),
-		a.runsChangeCommand("delete", "Hide a run; gc removes it later", (*tracking.Tracker).DeleteRun),
-		a.runsChangeCommand("restore", "Take the deletion of a run back", (*tracking.Tracker).RestoreRun))
+		a.runsChangeCommand("stop", "is asked to stop", "Ask a run to stop; its process ends it soon", (*tracking.Tracker).StopRun),
+		a.runsChangeCommand("delete", "deleted", "Hide a run; gc removes it later", (*tracking.Tracker).DeleteRun),
+		a.runsChangeCommand("restore", "restored", "Take the deletion of a run back", (*tracking.Tracker).RestoreRun))
 	return c
 }
 
@@ -234,6 +235,7 @@ type runJSON struct {
 	Stage      string          `json:"stage"`
 	Experiment string          `json:"experiment"`
 	Group      string          `json:"group"`
+	Sweep      string          `json:"sweep,omitempty"`
 	State      solera.RunState `json:"state"`
 	Params     solera.Fields   `json:"params"`
 	Summary    solera.Fields   `json:"summary"`
@@ -246,13 +248,14 @@ type runJSON struct {
 	Finished   solera.Micros   `json:"finished"`
 	Duration   *float64        `json:"duration"` // seconds; null until it ended
 	Deleted    solera.Micros   `json:"deleted,omitempty"`
+	Stopping   solera.Micros   `json:"stopping,omitempty"` // when it was asked to stop
 }
 
 func runOf(r solera.Run) runJSON {
 	out := runJSON{
-		ID: r.ID, Name: r.Name, Project: r.Project, Stage: r.Stage, Experiment: r.Experiment, Group: r.Group, State: r.State,
+		ID: r.ID, Name: r.Name, Project: r.Project, Stage: r.Stage, Experiment: r.Experiment, Group: r.Group, Sweep: r.Sweep, State: r.State,
 		Params: r.Params, Summary: r.Summary, Tags: append([]string{}, r.Tags...), Notes: r.Notes, Error: r.Error, ReuseOf: r.ReuseOf,
-		Created: r.Created, Started: r.Started, Finished: r.Finished, Deleted: r.Deleted,
+		Created: r.Created, Started: r.Started, Finished: r.Finished, Deleted: r.Deleted, Stopping: r.Stopping,
 	}
 	if s, ok := seconds(r); ok {
 		out.Duration = &s
@@ -274,6 +277,12 @@ func fieldsOf(r solera.Run) solera.Fields {
 		"id": string(r.ID), "name": r.Name, "project": r.Project, "stage": r.Stage, "experiment": r.Experiment, "group": r.Group,
 		"state": string(r.State), "host": r.Host, "notes": r.Notes, "error": r.Error, "solera": r.Solera,
 		"created": r.Created, "started": r.Started, "finished": r.Finished, "tags": r.Tags,
+	}
+	if r.Sweep != "" {
+		f["sweep"] = r.Sweep
+	}
+	if r.Stopping != 0 {
+		f["stopping"] = r.Stopping
 	}
 	if s, ok := seconds(r); ok {
 		f["duration"] = s

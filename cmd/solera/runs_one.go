@@ -93,6 +93,7 @@ func (a *app) printDetail(ctx context.Context, w *workspace, d tracking.RunDetai
 		{"reused", string(d.ReuseOf)},
 		{"error", cell(d.Error, 400)},
 		{"group", cell(d.Group, 76)},
+		{"sweep", cell(d.Sweep, 76)},
 		{"started (UTC)", startedAt(d.Run)},
 		{"time", took(d.Run)},
 		{"tags", cell(strings.Join(d.Tags, " "), 400)},
@@ -123,11 +124,13 @@ func (a *app) printDetail(ctx context.Context, w *workspace, d tracking.RunDetai
 	if err := a.printTable([]string{"RUN", cell(string(d.ID), 76)}, about[1:]); err != nil {
 		return err
 	}
+	environment := maps.Clone(d.Environment)
+	delete(environment, "client") // says nothing to people
 	for _, part := range []struct {
 		title string
 		rows  [][]string
 	}{
-		{"PARAM", fieldRows(d.Params.Flat())}, {"SUMMARY", summaryRows(d.Summary.Flat())}, {"ENVIRONMENT", fieldRows(d.Environment.Flat())},
+		{"PARAM", fieldRows(d.Params.Flat())}, {"SUMMARY", summaryRows(d.Summary.Flat())}, {"ENVIRONMENT", fieldRows(environment.Flat())},
 	} {
 		if len(part.rows) == 0 {
 			continue
@@ -448,7 +451,7 @@ func (a *app) runsNoteCommand() *cobra.Command {
 	}
 }
 
-func (a *app) runsChangeCommand(verb, short string, change func(*tracking.Tracker, context.Context, string) (solera.Run, error)) *cobra.Command {
+func (a *app) runsChangeCommand(verb, done, short string, change func(*tracking.Tracker, context.Context, string) (solera.Run, error)) *cobra.Command {
 	return &cobra.Command{
 		Use:   verb + " ID",
 		Short: short,
@@ -464,7 +467,7 @@ func (a *app) runsChangeCommand(verb, short string, change func(*tracking.Tracke
 				if err != nil {
 					return err
 				}
-				return a.changed(run, verb+"d")
+				return a.changed(run, done)
 			})
 		},
 	}

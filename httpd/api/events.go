@@ -37,7 +37,8 @@ const (
 )
 
 // HelloEvent begins a stream. Unless it goes on where an earlier one ended, its
-// reader has to ask for the state of things once more.
+// reader has to ask for the state of things once more. It also comes later, when
+// what a reader has is not what there is any more: a run was rewound.
 type HelloEvent struct {
 	Resumed bool `json:"resumed"`
 }
@@ -127,7 +128,9 @@ type followed struct {
 	recorder solera.RunID // that has its points
 	point    int64
 	line     int64
-	ended    bool // and all of it was told
+	rewound  solera.Micros // of the recorder; the numbers of its points count from then
+	summary  string        // JSON of what was told, "" = nothing yet
+	ended    bool          // and all of it was told
 }
 
 func newFollower(ctx context.Context, t *tracking.Tracker, runs []string, project, last string) (*follower, error) {
@@ -159,9 +162,14 @@ func newFollower(ctx context.Context, t *tracking.Tracker, runs []string, projec
 		if one.recorder, err = recorderOf(ctx, t, id); err != nil {
 			return nil, wrong(at, id, err)
 		}
+		if run, err := t.Run(ctx, one.recorder); err == nil {
+			one.rewound = run.Rewound
+		} else if !errors.Is(err, solera.ErrNotFound) {
+			return nil, err
+		}
 		switch {
 		case f.resumed:
-			one.point, one.line = begin[1+2*i], begin[2+2*i]
+			one.point, one.line, one.rewound = begin[1+3*i], begin[2+3*i], solera.Micros(begin[3+3*i])
 		case placed:
 			point, line, _ := strings.Cut(rest, ":")
 			if one.point, err = strconv.ParseInt(point, 10, 64); err != nil || one.point < 0 {
@@ -224,19 +232,21 @@ func lastLine(ctx context.Context, t *tracking.Tracker, run solera.RunID) (int64
 // are in the order in which they were asked for: a browser that reconnects asks
 // for the same address again.
 func (f *follower) cursors() string {
-	b := strconv.AppendInt([]byte("1_"), f.changes, 10)
+	b := strconv.AppendInt([]byte("2_"), f.changes, 10)
 	for _, r := range f.runs {
 		b = append(b, '_')
 		b = strconv.AppendInt(b, r.point, 10)
 		b = append(b, '_')
 		b = strconv.AppendInt(b, r.line, 10)
+		b = append(b, '_')
+		b = strconv.AppendInt(b, int64(r.rewound), 10)
 	}
 	return string(b)
 }
 
 func readCursors(text string, runs int) ([]int64, error) {
 	parts := strings.Split(text, "_")
-	if parts[0] != "1" || len(parts) != 2+2*runs {
+	if parts[0] != "2" || len(parts) != 2+3*runs {
 		return nil, solera.ErrInvalid
 	}
 	var numbers []int64
@@ -396,6 +406,12 @@ func (f *follower) lookAt(ctx context.Context, r *followed) error {
 	if err != nil {
 		return err
 	}
+	if run.Rewound != r.rewound {
+		// The numbers that it knows name other points by now, or none.
+		if err := f.again(ctx, r, run.Rewound); err != nil {
+			return err
+		}
+	}
 	for more := true; more; {
 		points, next, err := f.tracker.Store.Since(ctx, r.recorder, r.point, pointsPage)
 		if err != nil {
@@ -427,7 +443,32 @@ func (f *follower) lookAt(ctx context.Context, r *followed) error {
 		}
 	}
 	r.ended = run.State.Ended()
-	return nil
+	return f.summary(r, run)
+}
+
+// again tells the reader of a run that was rewound to read it once more, and goes
+// on with what comes now.
+func (f *follower) again(ctx context.Context, r *followed, rewound solera.Micros) error {
+	last, err := f.tracker.Store.Last(ctx, r.recorder)
+	if err != nil {
+		return err
+	}
+	r.point, r.rewound = last, rewound
+	return f.out.event("hello", f.cursors(), HelloEvent{})
+}
+
+// summary tells what a run says of itself now: one that is reported changes that
+// without a word in the audit log.
+func (f *follower) summary(r *followed, run solera.Run) error {
+	text, err := run.Summary.MarshalJSON()
+	if err != nil || string(text) == r.summary {
+		return err
+	}
+	first := r.summary == ""
+	if r.summary = string(text); first || r.id != r.recorder {
+		return nil
+	}
+	return f.out.event("run", "", rowOf(run, nil))
 }
 
 // An eventWriter writes one event after the other. It gives up on a reader that

@@ -169,6 +169,81 @@ func TestEventsTellWhatRunsDo(t *testing.T) {
 	}
 }
 
+// Numbers of points begin again when a run is rewound: a reader that goes on from
+// an old one would miss what comes under it.
+func TestEventsSayThatARunWasRewound(t *testing.T) {
+	h := newHouse(t)
+	ctx := context.Background()
+	if _, _, err := h.tracker.Register(ctx, tracking.RegisterSpec{Name: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	report := func(from, count int64, summary solera.Fields) {
+		t.Helper()
+		b := solera.Batch{Run: "a", Source: "history", From: from, Count: count, Summary: summary}
+		for step := from; step < from+count; step++ {
+			b.Points = append(b.Points, solera.Point{Key: "loss", Step: step, Value: float64(step)})
+		}
+		if _, err := h.tracker.Report(ctx, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rewind := func(step int64) {
+		t.Helper()
+		if _, _, err := h.tracker.Rewind(ctx, "a", step, "history"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := func(data string) bool { return data == `{"resumed":false}` }
+	report(0, 5, nil)
+	l := h.listen("/events?runs=a", "")
+	l.until("hello", nil)
+	report(5, 1, nil)
+	old := l.until("points", nil)
+	rewind(1)
+	l.until("hello", again)
+	report(2, 2, nil)
+	var points api.PointsEvent
+	if err := json.Unmarshal([]byte(l.until("points", nil).data), &points); err != nil || points.Cursor > 4 || points.Points[0].Step < 2 {
+		t.Errorf("after it: %+v, %v", points, err)
+	}
+	// What a reported run says of itself comes too.
+	report(4, 1, solera.Fields{"loss": 4})
+	l.until("run", func(data string) bool { return strings.Contains(data, `"summary.loss":4`) })
+	l.close()
+
+	// A reader that was away meanwhile learns of it, however far the run has come.
+	report(5, 20, nil)
+	l = h.listen("/events?runs=a", old.id)
+	if hello := l.until("hello", nil); hello.data != `{"resumed":true}` {
+		t.Errorf("hello %s", hello.data)
+	}
+	l.until("hello", again)
+	l.close()
+}
+
+func TestStopRunOverTheAPI(t *testing.T) {
+	h := newHouse(t)
+	ctx := context.Background()
+	run, err := h.tracker.Start(ctx, tracking.RunSpec{Stage: "train"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := ws + "/runs/" + string(run.ID()) + "/stop"
+	status, _, body := h.send("POST", path, nil)
+	if status != http.StatusOK || !strings.Contains(string(body), `"stopping":"2`) {
+		t.Errorf("%d %s", status, body)
+	}
+	if err := run.Finish(ctx, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, body := h.send("POST", path, nil); status != http.StatusConflict {
+		t.Errorf("after its end: %d %s", status, body)
+	}
+	if status, _, _ := h.send("POST", ws+"/runs/absent/stop", nil); status != http.StatusNotFound {
+		t.Errorf("no run: %d", status)
+	}
+}
+
 func TestEventsAreBounded(t *testing.T) {
 	done := make(chan struct{})
 	h := newHouse(t, func(o *api.Options) { o.Streams, o.Done = 1, done })

@@ -90,6 +90,16 @@ func (s *service) runRoutes() {
 			}
 			return answered(runDetail(ctx, t, solera.RunID(in.ID)))
 		})
+	add(s, route{method: http.MethodPost, path: "/runs/{id}/stop", id: "stop-run", summary: "Ask a run to stop; its process ends it soon", tag: "runs", role: auth.Editor},
+		func(ctx context.Context, t *tracking.Tracker, in *InRun) (*answer[RunDetail], error) {
+			if err := exact(ctx, t, in.ID); err != nil {
+				return nil, err
+			}
+			if _, err := t.StopRun(ctx, in.ID); err != nil {
+				return nil, err
+			}
+			return answered(runDetail(ctx, t, solera.RunID(in.ID)))
+		})
 	add(s, route{method: http.MethodDelete, path: "/runs/{id}", id: "delete-run", summary: "Delete a run; it can be restored until gc removes it", tag: "runs", role: auth.Editor},
 		func(ctx context.Context, t *tracking.Tracker, in *InRun) (*none, error) {
 			if err := exact(ctx, t, in.ID); err != nil {
@@ -200,8 +210,9 @@ func queryRuns(ctx context.Context, t *tracking.Tracker, r RunsRequest, at strin
 // the whole summary.
 func rowOf(r solera.Run, columns []string) RunRow {
 	row := RunRow{
-		ID: string(r.ID), Name: r.Name, Project: r.Project, Stage: r.Stage, Experiment: r.Experiment, Group: r.Group, State: r.State,
+		ID: string(r.ID), Name: r.Name, Project: r.Project, Stage: r.Stage, Experiment: r.Experiment, Group: r.Group, Sweep: r.Sweep, State: r.State,
 		Tags: list(r.Tags), Created: r.Created, Started: r.Started, Finished: r.Finished, Host: r.Host, Error: r.Error, Deleted: r.Deleted,
+		Stopping: r.Stopping,
 	}
 	if r.Started != 0 {
 		// Of one under way as far as is known: until it last gave a sign of life.

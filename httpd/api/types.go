@@ -80,6 +80,7 @@ type RunRow struct {
 	Stage      string          `json:"stage"`
 	Experiment string          `json:"experiment"`
 	Group      string          `json:"group"`
+	Sweep      string          `json:"sweep"`
 	State      solera.RunState `json:"state"`
 	Tags       []string        `json:"tags"`
 	Created    solera.Micros   `json:"created"`
@@ -89,7 +90,8 @@ type RunRow struct {
 	Host       string          `json:"host"`
 	Error      string          `json:"error"`
 	Deleted    solera.Micros   `json:"deleted"`
-	Values     solera.Fields   `json:"values"` // by column
+	Stopping   solera.Micros   `json:"stopping"` // when a user asked it to stop
+	Values     solera.Fields   `json:"values"`   // by column
 }
 
 // A Column is a field that runs have.

@@ -140,6 +140,8 @@ export interface RunDetail {
   error: string;
   host?: string;
   deleted?: Moment;
+  /** When a user asked it to stop. */
+  stopping?: Moment;
   metrics: string[] | null;
   files: FileEntry[] | null;
   used: VersionName[] | null;

@@ -90,6 +90,18 @@ export function useChangeRun() {
   });
 }
 
+/** Asks a run to stop. Its process learns of it within seconds. */
+export function useStopRun() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (id: string) => ask<unknown>("POST", ws(["runs", id, "stop"])),
+    onSettled: (_, __, id) => {
+      void queries.invalidateQueries({ queryKey: ["run", id] });
+      void queries.invalidateQueries({ queryKey: ["runs"] });
+    },
+  });
+}
+
 export function useRemoveRuns() {
   const queries = useQueryClient();
   return useMutation({

@@ -49,6 +49,12 @@ export class Live {
     if (list) this.points.set(name, list.filter((p) => p.time > before));
   }
 
+  /** Forgets everything: a run was rewound, and what came is not there any more. */
+  clear(): void {
+    this.points.clear();
+    this.tell();
+  }
+
   readonly subscribe = (listener: () => void): (() => void) => {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
@@ -125,6 +131,7 @@ export function useEvents(project: string, runs: string[]): Live {
     let before: string | undefined;
     source.addEventListener("hello", (e: MessageEvent<string>) => {
       if ((JSON.parse(e.data) as { resumed?: boolean }).resumed) return;
+      live.current?.clear();
       void queries.invalidateQueries({ queryKey: ["runs", project] });
       for (const run of names.split(",")) if (run) readAgain(queries, run);
     });

@@ -1,8 +1,8 @@
 import { Alert, Badge, Box, Button, Group, Modal, Tabs, Text } from "@mantine/core";
-import { IconArrowsDiff, IconRotate, IconTrash } from "@tabler/icons-react";
+import { IconArrowsDiff, IconPlayerStop, IconRotate, IconTrash } from "@tabler/icons-react";
 import { useParams } from "@tanstack/react-router";
 import { useState } from "react";
-import { useRemoveRuns, useRights, useRun } from "../api";
+import { useRemoveRuns, useRights, useRun, useStopRun } from "../api";
 import { useSpeech, type Key } from "../i18n";
 import { A, LinkButton } from "../parts/link";
 import { PageHead, usePageTitle } from "../parts/page";
@@ -27,6 +27,7 @@ export function RunPage() {
   const run = useRun(id);
   const rights = useRights();
   const remove = useRemoveRuns();
+  const stop = useStopRun();
   const [asking, setAsking] = useState(false);
   const ended = run.data ? !["pending", "running"].includes(run.data.state) : true;
   // The charts listen for themselves.
@@ -66,6 +67,18 @@ export function RunPage() {
             <LinkButton to="/p/$project/compare" params={{ project }} search={{ runs: id }} variant="default" size="xs" leftSection={<IconArrowsDiff size={16} />}>
               {t("run.compare")}
             </LinkButton>
+            {rights.edit && !r.deleted && !ended && (
+              <Button
+                variant="default"
+                size="xs"
+                leftSection={<IconPlayerStop size={16} />}
+                loading={stop.isPending}
+                disabled={Boolean(r.stopping)}
+                onClick={() => stop.mutate(id)}
+              >
+                {t(r.stopping ? "run.stopping" : "run.stop")}
+              </Button>
+            )}
             {rights.edit && !r.deleted && ended && (
               <Button variant="default" size="xs" leftSection={<IconTrash size={16} />} onClick={() => setAsking(true)}>
                 {t("run.delete")}
@@ -106,6 +119,11 @@ export function RunPage() {
           </Button>
         </Group>
       </Modal>
+      {stop.isError && (
+        <Alert color="red" mb="md">
+          {t("run.save.failed", { why: stop.error.message })}
+        </Alert>
+      )}
       {remove.isError && (
         <Alert color="red" mb="md">
           {t("run.save.failed", { why: remove.error.message })}

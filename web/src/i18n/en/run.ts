@@ -73,6 +73,8 @@ export const run = {
   "run.error": "Why it failed",
   "run.stopped": "Why it stopped",
   "run.compare": "Compare with …",
+  "run.stop": "Stop",
+  "run.stopping": "Stopping …",
   "run.delete": "Delete",
   "run.restore": "Restore",
   "run.deleted": "This run was deleted. It is kept until the next clean-up, and can be restored until then.",

@@ -73,6 +73,8 @@ export const run: Same<typeof english> = {
   "run.error": "Por qué falló",
   "run.stopped": "Por qué se detuvo",
   "run.compare": "Comparar con …",
+  "run.stop": "Detener",
+  "run.stopping": "Deteniendo…",
   "run.delete": "Eliminar",
   "run.restore": "Restaurar",
   "run.deleted": "Esta ejecución se eliminó. Se conserva hasta la próxima limpieza, y hasta entonces se puede restaurar.",

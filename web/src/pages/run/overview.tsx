@@ -347,7 +347,7 @@ function Code({ run }: { run: Whole }) {
   );
 }
 
-const known = new Set(["command", "git", "cpu", "cores", "memory_bytes", "os", "arch", "go", "kernel"]);
+const known = new Set(["command", "git", "cpu", "cores", "memory_bytes", "os", "arch", "go", "kernel", "client"]); // "client" says nothing to people
 
 function Machine({ run }: { run: RunDetail }) {
   const { t, language } = useSpeech();
