@@ -61,6 +61,10 @@ type Mux interface {
 // context (auth.WithPrincipal, solera.WithActor), and lets nobody in unasked but
 // to what Public names.
 func Register(mux Mux, o Options) {
+	newService(o).routes(mux)
+}
+
+func newService(o Options) *service {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -80,12 +84,15 @@ func Register(mux Mux, o Options) {
 	s.downloads = map[string]download{
 		"blob": s.openBlob, "history": s.openHistory, runFileKind: s.openRunFile, "manifest": s.openManifest,
 	}
+	return s
+}
 
+func (s *service) routes(mux Mux) {
 	mux.HandleFunc("POST /graphql", s.graphql)
 	mux.HandleFunc("POST /files/{entity}/{project}/{run}/file_stream", s.fileStream)
 	mux.HandleFunc("GET "+storageRoot+"{workspace}/{token}/{name}", s.fetch)
 	mux.HandleFunc("PUT "+storageRoot+"{workspace}/{token}/{name}", s.store)
-	mux.HandleFunc("OPTIONS "+storageRoot+"{workspace}/{token}/{name}", s.preflight)
+	mux.HandleFunc("OPTIONS "+storageRoot+"{rest...}", s.preflight)
 	mux.HandleFunc("GET "+artifactsRoot+"{region}/{entity}/{project}/{collection}/{rest...}", s.artifactsV2)
 	for _, below := range []string{artifactsRoot, "/graphql", "/files/", storageRoot, "/sdk/", "/oidc/"} {
 		mux.HandleFunc(below, s.nothing)

@@ -133,12 +133,15 @@ func (r *reader) text() (string, error) {
 	}
 	r.i++
 	start := r.i
+	high := false
 	for r.i < len(r.s) {
 		switch c := r.s[r.i]; {
+		case c >= utf8.RuneSelf:
+			high = true
 		case c == '"':
 			s := r.s[start:r.i]
 			r.i++
-			if !utf8.ValidString(s) {
+			if high && !utf8.ValidString(s) {
 				s = strings.ToValidUTF8(s, "\uFFFD")
 			}
 			return s, nil
@@ -154,15 +157,26 @@ func (r *reader) text() (string, error) {
 
 // escaped reads the rest of a string that has escapes, from its start.
 func (r *reader) escaped(start int) (string, error) {
-	// Most of what is left of a text is copied; its end is not far.
+	// A line of history is a text full of quotes. Where it ends is found by
+	// looking for a quote that is not escaped, so that the copy has its place.
 	end := r.i
-	for end < len(r.s) && r.s[end] != '"' {
-		if r.s[end] == '\\' {
-			end++
+	for end < len(r.s) {
+		n := strings.IndexByte(r.s[end:], '"')
+		if n < 0 {
+			end = len(r.s)
+			break
+		}
+		end += n
+		escapes := 0
+		for r.s[end-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			break
 		}
 		end++
 	}
-	b := make([]byte, 0, min(end, len(r.s))-start)
+	b := make([]byte, 0, end-start)
 	b = append(b, r.s[start:r.i]...)
 	for r.i < len(r.s) {
 		c := r.s[r.i]
@@ -216,11 +230,11 @@ func (r *reader) escaped(start int) (string, error) {
 		case c < ' ':
 			return "", r.fail("a string has a control character")
 		default:
-			start := r.i
-			for r.i < len(r.s) && r.s[r.i] != '"' && r.s[r.i] != '\\' && r.s[r.i] >= ' ' {
+			plain := r.i
+			for r.i < end && r.s[r.i] != '\\' && r.s[r.i] >= ' ' {
 				r.i++
 			}
-			b = append(b, r.s[start:r.i]...)
+			b = append(b, r.s[plain:r.i]...)
 		}
 	}
 	return "", r.fail("a string does not end")
@@ -242,15 +256,16 @@ func (r *reader) hex() (rune, error) {
 // have no digits.
 func (r *reader) number() (digits string, x float64, err error) {
 	start := r.i
-	rest := r.s[r.i:]
-	for _, w := range []struct {
-		word string
-		x    float64
-	}{{"NaN", math.NaN()}, {"Infinity", math.Inf(1)}, {"-Infinity", math.Inf(-1)}} {
-		if strings.HasPrefix(rest, w.word) {
-			r.i += len(w.word)
-			return "", w.x, nil
-		}
+	switch rest := r.s[r.i:]; {
+	case strings.HasPrefix(rest, "NaN"):
+		r.i += len("NaN")
+		return "", math.NaN(), nil
+	case strings.HasPrefix(rest, "Infinity"):
+		r.i += len("Infinity")
+		return "", math.Inf(1), nil
+	case strings.HasPrefix(rest, "-Infinity"):
+		r.i += len("-Infinity")
+		return "", math.Inf(-1), nil
 	}
 	if r.i < len(r.s) && r.s[r.i] == '-' {
 		r.i++
