@@ -44,6 +44,7 @@ type service struct {
 	mutations map[string]root
 	uploads   map[string]upload
 	downloads map[string]download
+	sweeps    sweeps
 	secrets   secrets
 	pending   pending
 	summaries summaries
@@ -79,7 +80,7 @@ func newService(o Options) *service {
 	// lines, and nothing registers itself.
 	s.queries = join(s.viewerQueries(), s.projectQueries(), s.artifactQueries())
 	s.mutations = join(s.projectMutations(), s.runMutations(), s.fileMutations(),
-		s.uploadMutations(), s.collectionMutations(), s.lineageMutations())
+		s.uploadMutations(), s.collectionMutations(), s.lineageMutations(), s.sweepMutations())
 	s.uploads = map[string]upload{runFileKind: s.keepRunFile, "draft": s.fileDraft}
 	s.downloads = map[string]download{
 		"blob": s.openBlob, "history": s.openHistory, runFileKind: s.openRunFile, "manifest": s.openManifest,

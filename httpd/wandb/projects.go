@@ -72,7 +72,7 @@ func (s *service) listProjects(c *call, entity string, a *args) (any, error) {
 // project is a project as clients see it. A file that answers more of its
 // fields adds its map to the join.
 func (s *service) project(c *call, p project) object {
-	return object{"Project", join(s.projectFields(c, p), s.runsFields(c, p), s.artifactFields(c, p.sp, p.Name))}
+	return object{"Project", join(s.projectFields(c, p), s.runsFields(c, p), s.artifactFields(c, p.sp, p.Name), s.projectSweeps(c, p))}
 }
 
 func (s *service) projectFields(c *call, p project) fields {
