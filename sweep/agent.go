@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -314,8 +315,17 @@ func (b *beat) visit(tx solera.Tx, sweep *Sweep, spec Spec, agent Agent, now sol
 			if why, ok := b.stop[t.Run]; ok && t.Stop == "" {
 				t.Stop = why
 			}
-			if t.Stop != "" && run.Stopping == 0 {
+			switch {
+			case t.Stop != "" && run.Stopping == 0:
 				run.Stopping = now
+				if err := tx.UpdateRun(run); err != nil {
+					return 0, err
+				}
+			case run.Stopping != 0 && t.Agent == agent.ID && t.Seen && !alive:
+				// Its agent has ended the process, which may not have found the time to
+				// say so itself.
+				run.State, run.Finished, run.Error = solera.Killed, now, cmp.Or(t.Stop, solera.ErrStopped.Error())
+				t.State = solera.Killed
 				if err := tx.UpdateRun(run); err != nil {
 					return 0, err
 				}

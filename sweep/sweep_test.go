@@ -476,8 +476,11 @@ func TestHyperbandStopsABadTrial(t *testing.T) {
 	if run := b.run(bad.Run); run.Stopping == 0 {
 		t.Error("the run is not asked to stop")
 	}
-	b.set(bad.Run, solera.Killed)
+	// The agent has killed the process before it could say anything.
 	word, _ := b.beat(agent)
+	if run := b.run(bad.Run); run.State != solera.Killed || !strings.Contains(run.Error, "hyperband") {
+		t.Errorf("the run is %s: %s", run.State, run.Error)
+	}
 	_, trials, _, err := b.Trials(t.Context(), s.ID)
 	if err != nil || word != "" && word != "exit" || !strings.Contains(trials[1].Stop, "hyperband: after 2 values of loss it is worse than") || trials[1].Values.Best != 8.5 {
 		t.Errorf("%s, %+v, %v", word, trials[1], err)
