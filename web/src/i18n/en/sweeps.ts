@@ -62,6 +62,8 @@ export const sweeps = {
   "sweep.runCap": "Most trials",
   "sweep.runCap.none": "no limit",
   "sweep.target": "Ends at",
+  "sweep.reason.exhausted": "Everything was tried.",
+  "sweep.reason.user": "A user ended it.",
   "sweep.agents": "Agents",
   "sweep.agents.none": "No agent has asked for a trial.",
   "sweep.agent.host": "Machine",

@@ -62,6 +62,8 @@ export const sweeps: Same<typeof en> = {
   "sweep.runCap": "Pruebas como máximo",
   "sweep.runCap.none": "sin límite",
   "sweep.target": "Acaba en",
+  "sweep.reason.exhausted": "Se ha probado todo.",
+  "sweep.reason.user": "Lo terminó un usuario.",
   "sweep.agents": "Agentes",
   "sweep.agents.none": "Ningún agente ha pedido una prueba.",
   "sweep.agent.host": "Máquina",

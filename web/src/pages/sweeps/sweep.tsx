@@ -54,7 +54,7 @@ function Found({ sweep: s, project }: { sweep: SweepDetail; project: string }) {
             </Group>
             {s.reason && (
               <Text size="sm" c="dimmed">
-                {s.reason}
+                {reason(s.reason, t)}
               </Text>
             )}
             {s.description && <Text size="sm">{s.description}</Text>}
@@ -80,6 +80,17 @@ function Found({ sweep: s, project }: { sweep: SweepDetail; project: string }) {
       </Stack>
     </Box>
   );
+}
+
+// The server says why in English; what it says often is put into words here.
+function reason(text: string, t: ReturnType<typeof useSpeech>["t"]): string {
+  switch (text) {
+    case "there is nothing more to try":
+      return t("sweep.reason.exhausted");
+    case "stopped by a user":
+      return t("sweep.reason.user");
+  }
+  return text;
 }
 
 function Actions({ sweep: s, project, move }: { sweep: SweepDetail; project: string; move: ReturnType<typeof useMoveSweep> }) {
