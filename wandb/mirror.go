@@ -346,7 +346,8 @@ func (m *Mirror) announce(ctx context.Context, b Bucket) (BucketAnswer, error) {
 
 // notMyself refuses a server that answers from the very store that is sent: each
 // point that it received would be one more to send. Such a server knows the run
-// before it was told, and shows a sign of life that was given here.
+// before it was told, and shows signs of life that are given here: two, since
+// one may be by chance.
 func (m *Mirror) notMyself(ctx context.Context, run solera.Run) error {
 	there, err := m.Client.heartbeat(ctx, m.Workspace, m.project(run.Project), string(run.ID))
 	if errors.Is(err, solera.ErrNotFound) || err == nil && there == 0 {
@@ -355,21 +356,31 @@ func (m *Mirror) notMyself(ctx context.Context, run solera.Run) error {
 	if err != nil {
 		return err
 	}
-	if err := m.Tracker.Store.Beat(ctx, run.ID); err != nil {
-		return err
+	for i := range 2 {
+		if i > 0 {
+			if err := sleep(ctx, signsApart); err != nil {
+				return err
+			}
+		}
+		if err := m.Tracker.Store.Beat(ctx, run.ID); err != nil {
+			return err
+		}
+		here, err := m.Tracker.Run(ctx, run.ID)
+		if err != nil {
+			return err
+		}
+		if there, err = m.Client.heartbeat(ctx, m.Workspace, m.project(run.Project), string(run.ID)); err != nil {
+			return err
+		}
+		// Servers cut times to the second.
+		if d := here.Heartbeat - there; d < -1_500_000 || d > 1_500_000 {
+			return nil
+		}
 	}
-	here, err := m.Tracker.Run(ctx, run.ID)
-	if err != nil {
-		return err
-	}
-	if there, err = m.Client.heartbeat(ctx, m.Workspace, m.project(run.Project), string(run.ID)); err != nil {
-		return err
-	}
-	if d := here.Heartbeat - there; d > -1_500_000 && d < 1_500_000 {
-		return fmt.Errorf("%w: the server at %s keeps its records in this very store; the run is there already", solera.ErrConflict, m.Client.settings.URL)
-	}
-	return nil
+	return fmt.Errorf("%w: the server at %s keeps its records in this very store; the run is there already", solera.ErrConflict, m.Client.settings.URL)
 }
+
+const signsApart = 3200 * time.Millisecond
 
 // bucketOf is a run in the words of the wire.
 func bucketOf(run solera.Run, workspace, project string) Bucket {
@@ -802,6 +813,30 @@ func (s *pass) end(ctx context.Context) error {
 func exitCode(state solera.RunState) *int {
 	code := map[solera.RunState]int{solera.Finished: 0, solera.Failed: 1, solera.Killed: 255}[state]
 	return &code
+}
+
+// Forget makes the mirror take a run and the versions that it made for not sent:
+// the server lost them, or another took its place. What the server still has
+// of them is not made twice, but lines that it numbered otherwise may be.
+func (m *Mirror) Forget(ctx context.Context, id solera.RunID) error {
+	return m.Tracker.Store.Update(ctx, func(tx solera.Tx) error {
+		edges, err := tx.Edges(solera.EdgeQuery{Run: id})
+		if err != nil {
+			return err
+		}
+		documents := []string{m.runDocument(id)}
+		for _, e := range edges {
+			if e.Kind != solera.Used {
+				documents = append(documents, m.versionDocument(e.Version))
+			}
+		}
+		for _, name := range documents {
+			if err := tx.DeleteDocument(documentKind, name); err != nil && !errors.Is(err, solera.ErrNotFound) {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // Behind returns the runs of the list, and those that their inputs come from,

@@ -47,7 +47,7 @@ type loginJSON struct {
 
 // login asks who the key belongs to, for half a minute at most.
 func (a *app) login(ctx context.Context) error {
-	settings, err := wandb.SettingsOf(a.env)
+	settings, err := a.remote()
 	if err != nil {
 		return err
 	}

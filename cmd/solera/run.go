@@ -13,6 +13,7 @@ import (
 
 	"github.com/solera-ml/solera/eval"
 	"github.com/solera-ml/solera/pipeline"
+	"github.com/solera-ml/solera/wandb"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -77,6 +78,12 @@ func (a *app) run(c *cobra.Command, flags runFlags, stages ...string) (err error
 	if err != nil {
 		return err
 	}
+	var settings wandb.Settings
+	if track == trackWandb {
+		if settings, err = a.remote(); err != nil {
+			return err
+		}
+	}
 	// A kernel set that this CPU lacks is an error also where nothing is to be
 	// computed.
 	e, err := a.engine(1)
@@ -106,7 +113,7 @@ func (a *app) run(c *cobra.Command, flags runFlags, stages ...string) (err error
 	}
 	var sending *sender
 	if track == trackWandb {
-		if sending, err = a.newSender(w, func(text string) { progress.Line("tracking", text) }, flags.track.wait); err != nil {
+		if sending, err = a.newSender(settings, w, func(text string) { progress.Line("tracking", text) }, flags.track.wait); err != nil {
 			progress.Close()
 			return err
 		}

@@ -16,7 +16,7 @@ import (
 
 func (a *app) syncCommand() *cobra.Command {
 	var to string
-	var all bool
+	var all, anew bool
 	var wait time.Duration
 	c := &cobra.Command{
 		Use:   "sync RUN… | --all --to wandb",
@@ -37,11 +37,12 @@ the server from WANDB_BASE_URL, the workspace from WANDB_ENTITY.`,
 			case wait < 0:
 				return usage("--wait %s: want a time such as 10m", wait)
 			}
-			return a.sync(c.Context(), args, wait)
+			return a.sync(c.Context(), args, anew, wait)
 		},
 	}
 	c.Flags().StringVar(&to, "to", "", "send to `WHERE`: wandb")
 	c.Flags().BoolVar(&all, "all", false, "all runs of the project")
+	c.Flags().BoolVar(&anew, "anew", false, "send everything, also what was sent before: to a server that lost it")
 	c.Flags().DurationVar(&wait, "wait", 0, "give up after so long; 0 = wait for a network that is gone as long as it takes")
 	_ = c.RegisterFlagCompletionFunc("to", cobra.FixedCompletions([]string{trackWandb}, cobra.ShellCompDirectiveNoFileComp))
 	return c
@@ -70,13 +71,17 @@ const (
 )
 
 // sync sends runs, those that were named or all of the project.
-func (a *app) sync(ctx context.Context, names []string, wait time.Duration) error {
+func (a *app) sync(ctx context.Context, names []string, anew bool, wait time.Duration) error {
+	settings, err := a.remote()
+	if err != nil {
+		return err
+	}
 	w, err := a.openProject(ctx)
 	if err != nil {
 		return err
 	}
 	defer w.close()
-	s, err := a.newSender(w, a.sayer(), wait)
+	s, err := a.newSender(settings, w, a.sayer(), wait)
 	if err != nil {
 		return err
 	}
@@ -109,6 +114,11 @@ func (a *app) sync(ctx context.Context, names []string, wait time.Duration) erro
 	runs, err := s.mirror.Behind(ctx, ids...)
 	if err != nil {
 		return err
+	}
+	for i := 0; anew && i < len(runs); i++ {
+		if err := s.mirror.Forget(ctx, runs[i].ID); err != nil {
+			return err
+		}
 	}
 	out := syncJSON{
 		Server: s.settings.URL, Workspace: s.mirror.Workspace, Project: cmp.Or(s.settings.Project, w.Project), Runs: s.sendAll(ctx, runs),

@@ -68,13 +68,18 @@ type sender struct {
 	told      time.Time // when it was last said that the server does not answer
 }
 
+// remote returns the server that the environment names and the key for it.
+func (a *app) remote() (wandb.Settings, error) {
+	settings, err := wandb.SettingsOf(a.env)
+	if err == nil {
+		err = settings.Check()
+	}
+	return settings, err
+}
+
 // newSender makes the connection that verbs share. say is told what happens, one
 // sentence at a time.
-func (a *app) newSender(w *workspace, say func(string), wait time.Duration) (*sender, error) {
-	settings, err := wandb.SettingsOf(a.env)
-	if err != nil {
-		return nil, err
-	}
+func (a *app) newSender(settings wandb.Settings, w *workspace, say func(string), wait time.Duration) (*sender, error) {
 	client, err := wandb.NewClient(settings, version)
 	if err != nil {
 		return nil, err
@@ -131,7 +136,7 @@ func (s *sender) resolve(ctx context.Context) error {
 // probe finds a wrong key before the work begins. A server that does not answer
 // for the moment holds nothing up.
 func (s *sender) probe(ctx context.Context) error {
-	limit, cancel := context.WithTimeout(ctx, 10*time.Second)
+	limit, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	err := s.resolve(limit)
 	switch {
