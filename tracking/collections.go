@@ -603,9 +603,13 @@ func (t *Tracker) Remark(ctx context.Context, id solera.VersionID, remarks soler
 			}
 			return err
 		}
-		_, err := tx.SetDocument(solera.Document{Kind: remarksKind, ID: id.String(), Body: remarks})
-		return err
+		return remark(tx, id, remarks)
 	})
+}
+
+func remark(tx solera.Tx, id solera.VersionID, remarks solera.Fields) error {
+	_, err := tx.SetDocument(solera.Document{Kind: remarksKind, ID: id.String(), Body: remarks})
+	return err
 }
 
 // Remarks returns what Remark keeps of a version, nil if nothing.

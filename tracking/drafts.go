@@ -44,6 +44,7 @@ type Pending struct {
 	Run         solera.RunID  `json:"run,omitempty"` // that makes it; "" = none, and the commit records one of stage "upload"
 	Claim       string        `json:"claim"`         // what the client says the digest is: opaque here
 	Metadata    solera.Fields `json:"metadata"`
+	Remarks     solera.Fields `json:"remarks,omitempty"` // see Tracker.Remark; nil = none
 	Description string        `json:"description"`
 	Aliases     []string      `json:"aliases"`
 	Tags        []string      `json:"tags"`
@@ -130,7 +131,10 @@ func (p Pending) check() error {
 			return fmt.Errorf("name given by the client: %w", err)
 		}
 	}
-	_, err := p.Metadata.MarshalJSON()
+	if _, err := p.Metadata.MarshalJSON(); err != nil {
+		return err
+	}
+	_, err := p.Remarks.MarshalJSON()
 	return err
 }
 
@@ -980,6 +984,11 @@ func (d *Drafts) commit(ctx context.Context, tx solera.Tx, t *Tracker, p Pending
 	}
 	if err := setAliases(tx, v.ID(), p.Aliases); err != nil {
 		return v, false, false, err
+	}
+	if p.Remarks != nil {
+		if err := remark(tx, v.ID(), p.Remarks); err != nil {
+			return v, false, false, err
+		}
 	}
 	if err := forget(tx, p.ID); err != nil {
 		return v, false, false, err

@@ -75,6 +75,7 @@ func TestDraftBecomesAVersionOnce(t *testing.T) {
 	p := openDraft(t, d, tracking.Pending{
 		Artifact: "set", Run: run.ID(), Aliases: []string{"latest", "best"}, Tags: []string{"b", "a"},
 		Description: "words", Lifetime: 3600, Metadata: solera.Fields{"rows": 2}, Client: "client-1", Line: "line-1",
+		Remarks: solera.Fields{"said": "beside"},
 	})
 	upload(t, d, p.ID, "one", "two", "one")
 	v, isNew, err := d.Commit(ctx, p.ID, named("a.txt", "one", "sub/b.txt", "two"))
@@ -83,6 +84,9 @@ func TestDraftBecomesAVersionOnce(t *testing.T) {
 	}
 	if !slices.Equal(v.Aliases, []string{"best", "latest"}) || !slices.Equal(v.Tags, []string{"a", "b"}) || v.Description != "words" || v.Size != 6 || v.Run != run.ID() {
 		t.Errorf("version: %+v", v)
+	}
+	if said, err := tr.Remarks(ctx, v.ID()); err != nil || said["said"] != "beside" || len(v.Metadata) != 1 {
+		t.Errorf("said beside %v: %v, %v", v.Metadata, said, err)
 	}
 	if got := v.Expires.Time().Sub(v.Created.Time()); got != time.Hour {
 		t.Errorf("it expires after %v, want an hour", got)

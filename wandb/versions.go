@@ -1,6 +1,7 @@
 package wandb
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -229,6 +230,30 @@ func (m *Mirror) newArtifact(v solera.Version) (NewArtifact, error) {
 		a.Files = append(a.Files, entry)
 	}
 	return a, nil
+}
+
+// Original returns the metadata of a version as Solera has them, when these are
+// what a Mirror sends for them. What stands beside the original must say the
+// same: who reads one must not miss what is in the other.
+func Original(metadata map[string]any) (solera.Fields, bool) {
+	own, _ := metadata[ownKey].(map[string]any)
+	text, ok := own["metadata"].(string)
+	if !ok {
+		return nil, false
+	}
+	var original solera.Fields
+	if err := original.UnmarshalJSON([]byte(text)); err != nil {
+		return nil, false
+	}
+	beside, within := maps.Clone(metadata), maps.Clone(map[string]any(original))
+	delete(beside, ownKey)
+	delete(within, ownKey) // what was called like that is in the original alone
+	a, aerr := solera.Fields(beside).MarshalJSON()
+	b, berr := solera.Fields(within).MarshalJSON()
+	if aerr != nil || berr != nil || !bytes.Equal(a, b) {
+		return nil, false
+	}
+	return original, true
 }
 
 // content is a file of the store, checked while it is read.

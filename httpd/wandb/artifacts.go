@@ -246,7 +246,11 @@ func artifactObject(c *call, sp *space, v solera.Version) object {
 // pendingObject is a draft as clients see it.
 func pendingObject(c *call, sp *space, p tracking.Pending) object {
 	l := &line{sp: sp, project: p.Project, name: p.Artifact, typ: p.Type}
-	metadata, _ := p.Metadata.MarshalJSON() // it came as JSON
+	said := p.Metadata
+	if p.Remarks != nil {
+		said = p.Remarks
+	}
+	metadata, _ := said.MarshalJSON() // it came as JSON
 	ttl, inherited := int64(-2), true
 	if p.Lifetime > 0 {
 		ttl, inherited = p.Lifetime, false

@@ -471,6 +471,40 @@ func TestClientReadsWhatSoleraMade(t *testing.T) {
 	}
 }
 
+// A version that another Solera sends has the digest that it has there, and
+// clients read the metadata that were sent.
+func TestVersionOfSoleraKeepsItsDigest(t *testing.T) {
+	s := newShop(t)
+	for _, tt := range []struct{ name, sent, kept string }{
+		{"set", `{"rows": 3, "solera": {"digest": "sha256:x", "metadata": "{\"rows\":3}"}}`, `{"rows":3}`},
+		{"own", `{"rows": 3, "solera": {"digest": "sha256:x", "metadata": "{\"rows\":3,\"solera\":\"mine\"}"}}`, `{"rows":3,"solera":"mine"}`},
+		// Two that contradict each other, and what only looks so.
+		{"two", `{"rows":4,"solera":{"digest":"sha256:x","metadata":"{\"rows\":3}"}}`, `{"rows":4,"solera":{"digest":"sha256:x","metadata":"{\"rows\":3}"}}`},
+		{"text", `{"solera":"words"}`, `{"solera":"words"}`},
+		{"broken", `{"solera":{"metadata":"{"}}`, `{"solera":{"metadata":"{"}}`},
+	} {
+		s.log(tt.name, map[string]string{"a": "1"}, map[string]any{"metadata": tt.sent})
+		v, err := s.spaces["default"].Version(context.Background(), tt.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kept, sent solera.Fields
+		if err := errors.Join(kept.UnmarshalJSON([]byte(tt.kept)), sent.UnmarshalJSON([]byte(tt.sent))); err != nil {
+			t.Fatal(err)
+		}
+		digest, err := solera.ContentDigest("dataset", kept, []solera.Entry{{Path: "a", Digest: solera.DigestOf([]byte("1")), Size: 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := v.Metadata.MarshalJSON(); err != nil || string(got) != tt.kept || v.Digest != digest {
+			t.Errorf("%s: kept %s with %s (%v), want %s with %s", tt.name, got, v.Digest, err, tt.kept, digest)
+		}
+		if want, err := sent.MarshalJSON(); err != nil || at(s.byName(tt.name), "artifact", "metadata") != string(want) {
+			t.Errorf("%s: read back %v, want %s (%v)", tt.name, at(s.byName(tt.name), "artifact", "metadata"), want, err)
+		}
+	}
+}
+
 func TestMultipart(t *testing.T) {
 	s := newShop(t)
 	parts := []string{"first ", "second ", "third"}

@@ -63,6 +63,11 @@ func (s *service) announcement(c *call, in *args) (*space, tracking.Pending, err
 		Lifetime: max(in.Int("ttlDurationSeconds", 0), 0), Group: in.Text("distributedID"),
 		Metadata: in.Object("metadata"),
 	}
+	if own, ok := wire.Original(p.Metadata); ok {
+		// Solera's own client. The version is to have the digest that it has there;
+		// clients read back what they sent.
+		p.Metadata, p.Remarks = own, p.Metadata
+	}
 	for _, alias := range in.Inputs("aliases") {
 		// Those for other collections come with linkArtifact.
 		if name := alias.Text("artifactCollectionName"); name == "" || name == p.Artifact {
