@@ -38,6 +38,8 @@ func points(ctx context.Context, rounds int) error {
 		{"MLflow-shaped: a row per metric, a transaction per call", "points/rows"},
 		{"solera, 20 writers of 20 runs", "points/runs"},
 		{"solera, 20 writers of one run", "points/run"},
+		{"solera, 20 runs reported: position and sign of life with each", "points/reports"},
+		{"solera, 20 runs reported, and the summary with each", "points/summaries"},
 		{"solera, 2 processes of 10 writers", "points/processes"},
 	}
 	rates := make([][]float64, len(writers))
@@ -100,14 +102,18 @@ func pointsWork(ctx context.Context, work string) (result, error) {
 	case "points/rows":
 		return rowsOfMLflow(ctx, path)
 	case "points/runs":
-		return logPoints(ctx, path, "w", 20, 20, 40_000)
+		return logPoints(ctx, path, "w", 20, 20, 40_000, appendPoints)
 	case "points/run":
-		return logPoints(ctx, path, "w", 20, 1, 40_000)
+		return logPoints(ctx, path, "w", 20, 1, 40_000, appendPoints)
+	case "points/reports":
+		return logPoints(ctx, path, "w", 20, 20, 40_000, reportPoints)
+	case "points/summaries":
+		return logPoints(ctx, path, "w", 20, 20, 10_000, reportSummaries)
 	case "points/processes":
 		return twoProcesses(ctx, path)
 	case "points/half":
 		name, path, _ := strings.Cut(arg, ",")
-		return logPoints(ctx, path, name, 10, 10, 20_000)
+		return logPoints(ctx, path, name, 10, 10, 20_000, appendPoints)
 	case "points/chart":
 		return chart(ctx, path)
 	case "points/sizes":
@@ -155,7 +161,30 @@ func fillBatch(batch []solera.Point, names []string, step int) {
 	}
 }
 
-func logPoints(ctx context.Context, path, name string, writers, runs, calls int) (result, error) {
+// A logger is a way to put the points of a run's step i into a store.
+type logger func(ctx context.Context, s solera.Store, run solera.RunID, i int, points []solera.Point) error
+
+func appendPoints(ctx context.Context, s solera.Store, run solera.RunID, _ int, points []solera.Point) error {
+	_, err := s.Append(ctx, run, points)
+	return err
+}
+
+// reportPoints does what a server does for a client that is elsewhere.
+func reportPoints(ctx context.Context, s solera.Store, run solera.RunID, i int, points []solera.Point) error {
+	_, err := s.Report(ctx, solera.Batch{Run: run, Points: points, Beat: true, Source: "history", From: int64(i), Count: 1})
+	return err
+}
+
+func reportSummaries(ctx context.Context, s solera.Store, run solera.RunID, i int, points []solera.Point) error {
+	summary := solera.Fields{}
+	for _, p := range points {
+		summary[p.Key] = p.Value
+	}
+	_, err := s.Report(ctx, solera.Batch{Run: run, Points: points, Summary: summary, Beat: true, Source: "history", From: int64(i), Count: 1})
+	return err
+}
+
+func logPoints(ctx context.Context, path, name string, writers, runs, calls int, log logger) (result, error) {
 	s, err := store.OpenSQLite(ctx, path)
 	if err != nil {
 		return result{}, err
@@ -175,8 +204,7 @@ func logPoints(ctx context.Context, path, name string, writers, runs, calls int)
 	}
 	seconds, err := eachWriter(writers, calls, func(w, i int) error {
 		fillBatch(batches[w], names, i)
-		_, err := s.Append(ctx, ids[w%runs], batches[w])
-		return err
+		return log(ctx, s, ids[w%runs], i, batches[w])
 	})
 	return result{Seconds: seconds, RowsPerSecond: float64(calls*pointsPerCall) / seconds}, err
 }

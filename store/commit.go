@@ -50,15 +50,40 @@ type committer struct {
 	closed bool
 	wg     sync.WaitGroup
 
-	advanceFrom *sql.Stmt // of the goroutine that commits
+	hot hot // of the goroutine that commits
 }
 
-// prepare makes the statement that is run most.
-func (g *committer) prepare(ctx context.Context, db *sql.DB) (err error) {
-	if g.advanceFrom == nil {
-		g.advanceFrom, err = db.PrepareContext(ctx, `UPDATE heads SET n = $3 WHERE id = $1 AND n = $2`)
+// hot are the statements that are run most, made once. Nil ones are done without.
+type hot struct {
+	advanceFrom  *sql.Stmt // moves a head on
+	movePosition *sql.Stmt // moves a position on
+	beat         *sql.Stmt
+}
+
+const beatRun = `UPDATE runs SET heartbeat = $2 WHERE id = $1`
+
+func (h *hot) prepare(ctx context.Context, db *sql.DB) (err error) {
+	for statement, query := range map[**sql.Stmt]string{
+		&h.advanceFrom:  `UPDATE heads SET n = $3 WHERE id = $1 AND n = $2`,
+		&h.movePosition: `UPDATE positions SET n = $4 WHERE run = $1 AND source = $2 AND n = $3`,
+		&h.beat:         beatRun,
+	} {
+		if *statement != nil {
+			continue
+		}
+		if *statement, err = db.PrepareContext(ctx, query); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
+}
+
+func (h *hot) close() {
+	for _, statement := range []*sql.Stmt{h.advanceFrom, h.movePosition, h.beat} {
+		if statement != nil {
+			statement.Close()
+		}
+	}
 }
 
 // groupPoints is how many points share a transaction at most, unless one call
@@ -132,9 +157,7 @@ func (g *committer) close() {
 	g.closed = true
 	g.mu.Unlock()
 	g.wg.Wait()
-	if g.advanceFrom != nil {
-		g.advanceFrom.Close()
-	}
+	g.hot.close()
 }
 
 // take moves waiting calls into the transaction under way, which may take more
@@ -210,13 +233,13 @@ func (d *DB) commitGroups() {
 func (d *DB) commitGroup(ctx context.Context, take func() []*call) error {
 	if d.forUpdate == "" {
 		// Before the transaction, which has the only connection.
-		if err := d.retry(ctx, func() error { return d.group.prepare(ctx, d.write) }); err != nil {
+		if err := d.retry(ctx, func() error { return d.group.hot.prepare(ctx, d.write) }); err != nil {
 			return err
 		}
 	}
 	var fresh *names
 	err := d.append(ctx, func(t *tx) error {
-		t.advanceFrom = d.group.advanceFrom
+		t.hot = d.group.hot
 		fresh = &names{under: &d.names}
 		t.names, t.layout = fresh, d.layout
 		return t.apply(take())
@@ -288,7 +311,7 @@ func (t *tx) beats(runs []solera.RunID, byRun map[solera.RunID][]*call) error {
 				return err
 			}
 		}
-		done, err := t.exec(`UPDATE runs SET heartbeat = $2 WHERE id = $1`, string(run), int64(now))
+		done, err := t.run(t.hot.beat, beatRun, string(run), int64(now))
 		if err != nil {
 			return fmt.Errorf("run %s: beat: %w", run, err)
 		}
@@ -426,11 +449,11 @@ func (t *tx) advanceLocked(wanted []*head) (missing []*head, err error) {
 // asking where it stands.
 func (t *tx) advanceKnown(h *head) (bool, error) {
 	known := t.cache().head(h.run)
-	if known == nil || t.advanceFrom == nil {
+	if known == nil || t.hot.advanceFrom == nil {
 		return false, nil
 	}
 	// Nobody has appended since, so nobody has packed.
-	done, err := t.sql.StmtContext(t.ctx, t.advanceFrom).ExecContext(t.ctx, known.id, known.n, known.n+h.points)
+	done, err := t.sql.StmtContext(t.ctx, t.hot.advanceFrom).ExecContext(t.ctx, known.id, known.n, known.n+h.points)
 	if err != nil {
 		return false, err
 	}

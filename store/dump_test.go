@@ -45,12 +45,13 @@ func fill(t testing.TB, rt *rapid.T, s solera.Store) {
 			Params: fields(), Summary: fields(), Environment: fields(), Tags: []string{text.Draw(rt, "tag")}, Notes: text.Draw(rt, "notes"),
 			Recipe: digest.Draw(rt, "recipe"), Group: text.Draw(rt, "group"), Created: solera.Micros(moment.Draw(rt, "created")), Finished: 3,
 			Deleted: solera.Micros(moment.Draw(rt, "deleted")),
+			Sweep:   text.Draw(rt, "sweep"), Stopping: solera.Micros(moment.Draw(rt, "stopping")),
 		}
 		change(func(tx solera.Tx) error {
 			if err := tx.CreateRun(run); err != nil {
 				return err
 			}
-			return tx.SetFile(run.ID, solera.Entry{Path: "diff.patch", Digest: digest.Draw(rt, "diff"), Size: 9})
+			return tx.SetFile(run.ID, solera.Entry{Path: "diff.patch", Digest: digest.Draw(rt, "diff"), Size: 9, MD5: strings.Repeat("0a", 16)})
 		})
 		if rapid.Bool().Draw(rt, "alive") {
 			if err := s.Beat(ctx, run.ID); err != nil {
@@ -78,12 +79,46 @@ func fill(t testing.TB, rt *rapid.T, s solera.Store) {
 				rt.Fatal(err)
 			}
 		}
+		sent := int64(0)
+		for range rapid.IntRange(0, 3).Draw(rt, "reports") {
+			b := solera.Batch{Run: run.ID, Source: text.Draw(rt, "source") + "s", Count: rapid.Int64Range(0, 1<<40).Draw(rt, "count")}
+			b.Source, b.From = strings.ReplaceAll(b.Source, "\n", ""), 0
+			if n, err := s.Position(ctx, run.ID, b.Source); err != nil {
+				rt.Fatal(err)
+			} else {
+				b.From = n
+			}
+			for range rapid.IntRange(0, 3).Draw(rt, "items") {
+				value, err := fields().MarshalJSON()
+				if err != nil {
+					rt.Fatal(err)
+				}
+				b.Items = append(b.Items, solera.Item{
+					Key: text.Draw(rt, "item") + "i", Step: rapid.Int64Range(-2, 2).Draw(rt, "step"), Value: value, Time: solera.Micros(moment.Draw(rt, "at")),
+				})
+			}
+			if rapid.Bool().Draw(rt, "summarize") {
+				b.Summary = fields()
+			}
+			if _, err := s.Report(ctx, b); err != nil {
+				rt.Fatal(err)
+			}
+			sent += b.Count
+		}
+		if rapid.IntRange(0, 3).Draw(rt, "rewind") == 0 {
+			change(func(tx solera.Tx) error {
+				return errors.Join(tx.Rewind(run.ID, func(_ string, step int64, _ solera.Micros) bool { return step < 0 }), tx.SetPosition(run.ID, "history", sent))
+			})
+		}
 	}
 	var made []solera.VersionID
 	for range rapid.IntRange(0, 6).Draw(rt, "versions") {
 		v := draft(rapid.SampledFrom([]string{"wine", "model"}).Draw(rt, "artifact"), text.Draw(rt, "content"))
 		v.Metadata = fields()
 		v.Files = append(v.Files, solera.Entry{Path: "far", Digest: digest.Draw(rt, "far"), Ref: "https://host/" + "far"})
+		tag := text.Draw(rt, "etag") + "e"
+		tag = strings.ReplaceAll(tag, "\n", "")
+		v.Files = append(v.Files, solera.Entry{Path: "there", Digest: solera.DigestOf([]byte(tag)), Ref: "gs://bucket/there", ETag: tag, Extra: `{"a":"<"}`})
 		v.Digest, _ = solera.ContentDigest(v.Type, v.Metadata, v.Files)
 		v.Run = solera.RunID(fmt.Sprintf("r%d", rapid.IntRange(0, runs-1).Draw(rt, "maker")))
 		v.Tags, v.Description, v.Expires = []string{"x", "a"}, text.Draw(rt, "description"), solera.Micros(moment.Draw(rt, "expires"))
@@ -226,6 +261,16 @@ func answers(t *testing.T, s solera.Store) map[string]any {
 		if err != nil {
 			t.Fatal(err)
 		}
+		items, err := s.Items(ctx, solera.ItemQuery{Run: r.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all["items "+string(r.ID)] = items
+		history, err := s.Position(ctx, r.ID, "history")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all["history "+string(r.ID)] = history
 		lines, err := s.Lines(ctx, r.ID, 0, 0)
 		if err != nil {
 			t.Fatal(err)

@@ -116,8 +116,13 @@ func reportWhole(t *testing.T, s solera.Store) {
 	if _, err := s.Report(ctx, solera.Batch{Run: "none", Source: "x", Count: 1, Beat: true}); !errors.Is(err, solera.ErrNotFound) {
 		t.Errorf("a run that is not there: %v", err)
 	}
-	if _, err := s.Report(ctx, solera.Batch{Run: "none", Points: points}); !errors.Is(err, solera.ErrNotFound) {
-		t.Errorf("a run that is not there: %v", err)
+	for name, b := range map[string]solera.Batch{
+		"points": {Points: points}, "lines of a source": {Source: "x", From: 3, Count: 1}, "a summary": {Summary: solera.Fields{}}, "nothing": {},
+	} {
+		b.Run = "none"
+		if _, err := s.Report(ctx, b); !errors.Is(err, solera.ErrNotFound) {
+			t.Errorf("%s of a run that is not there: %v", name, err)
+		}
 	}
 }
 
@@ -443,6 +448,72 @@ func removeReported(t *testing.T, s solera.Store) {
 	if got := itemsOf(t, s, solera.ItemQuery{Run: "r"}); got != "" {
 		t.Errorf("items are left: %s", got)
 	}
+}
+
+func TestCheckFindsWhatWasReportedAndTamperedWith(t *testing.T) {
+	for statement, want := range map[string]string{
+		`UPDATE items SET value = '{'`:            "run r: altered",
+		`UPDATE items SET key = ''`:               "run r: altered",
+		`UPDATE items SET n = 0 WHERE n = 1`:      "run r: altered",
+		`UPDATE items SET run = 'none'`:           "run none: missing",
+		`UPDATE positions SET n = -1`:             "run r: altered",
+		`UPDATE positions SET source = ''`:        "run r: altered",
+		`UPDATE positions SET run = 'none'`:       "run none: missing",
+		`UPDATE entries SET etag = 'x'`:           "altered",
+		`UPDATE entries SET md5 = 'x'`:            "altered",
+		`UPDATE runs SET sweep = 'another'`:       "run r: inconsistent",
+		`UPDATE runs SET summary = '{"loss": 2}'`: "run r: inconsistent",
+	} {
+		path := filepath.Join(t.TempDir(), "solera.db")
+		s := openAt(t, path)
+		createRun(t, s, solera.Run{ID: "r", State: solera.Running, Sweep: "s"})
+		tag := "tag"
+		v := draft("d", "x")
+		v.Files = []solera.Entry{{Path: "far", Digest: solera.DigestOf([]byte(tag)), Ref: "gs://b/far", ETag: tag}}
+		v.Digest, _ = solera.ContentDigest(v.Type, nil, v.Files)
+		v.Size = 0
+		commit(t, s, v)
+		report(t, s, solera.Batch{
+			Run: "r", Source: "h", Count: 1, Items: []solera.Item{{Key: "i", Value: json.RawMessage("1")}}, Summary: solera.Fields{"loss": 1},
+		})
+		if found := problems(t, s); len(found) > 0 {
+			t.Fatalf("untouched: %q", found)
+		}
+		tamper(t, path, statement)
+		found := problems(t, s)
+		if len(found) != 1 || !strings.HasSuffix(found[0], want) {
+			t.Errorf("%s: found %q, want %s", statement, found, want)
+		}
+	}
+}
+
+// What a client keeps with its run would be columns of names that no other run
+// has.
+func TestWhatAClientKeepsIsNoColumn(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, s solera.Store) {
+		createRun(t, s, solera.Run{ID: "r", State: solera.Running, Environment: solera.Fields{
+			"os": "linux", "client": map[string]any{"e": map[string]any{"w7x2": map[string]any{"os": "linux"}}},
+		}})
+		for condition, want := range map[string]int{`environment.os = "linux"`: 1, `environment.client.e.w7x2.os = "linux"`: 0} {
+			where, err := solera.ParseExpr(condition)
+			if err != nil {
+				t.Fatal(err)
+			}
+			view(t, s, func(tx solera.Tx) error {
+				n, err := tx.CountRuns(solera.RunQuery{Where: where})
+				if n != want {
+					t.Errorf("%s: %d runs, want %d", condition, n, want)
+				}
+				return err
+			})
+		}
+		if n, err := s.(*store.DB).Count(ctx, `SELECT COUNT(*) FROM run_columns WHERE field LIKE 'environment.client%'`); n != 0 || err != nil {
+			t.Errorf("%d columns, %v", n, err)
+		}
+		if found := problems(t, s); len(found) > 0 {
+			t.Errorf("Check found %q", found)
+		}
+	})
 }
 
 // Many senders, through two processes, with answers that get lost: each line

@@ -237,10 +237,10 @@ type tx struct {
 	sql  *sql.Tx
 	conn *sql.Conn // that the transaction is on
 	*engine
-	audit       link      // the end of the audit log
-	names       *names    // of metrics; made when first needed
-	layout      *layout   // of points
-	advanceFrom *sql.Stmt // moves a head on; nil = do without
+	audit  link    // the end of the audit log
+	names  *names  // of metrics; made when first needed
+	layout *layout // of points
+	hot    hot     // statements that are there already
 }
 
 // Now returns the time by the clock of the database.
@@ -266,6 +266,17 @@ func (t *tx) exec(query string, args ...any) (sql.Result, error) {
 		return nil, err
 	}
 	return t.sql.ExecContext(t.ctx, query, args...)
+}
+
+// run runs a statement that is there already, or else its text.
+func (t *tx) run(statement *sql.Stmt, query string, args ...any) (sql.Result, error) {
+	if statement == nil {
+		return t.exec(query, args...)
+	}
+	if err := checkText(args); err != nil {
+		return nil, err
+	}
+	return t.sql.StmtContext(t.ctx, statement).ExecContext(t.ctx, args...)
 }
 
 // A row is the one row that a query gives.
