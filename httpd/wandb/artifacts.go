@@ -728,7 +728,7 @@ func (s *service) memberList(c *call, l *line, a *args) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := cut("Artifact", all, a, func(m member) object { return artifactObject(c, l.sp, m.version) })
+	o, err := cut("VersionedArtifact", all, a, func(m member) object { return artifactObject(c, l.sp, m.version) })
 	if err != nil {
 		return nil, err
 	}

@@ -92,18 +92,18 @@ func (s *service) users(c *call, sp *space, v solera.Version) (any, error) {
 
 // runArtifactFields are the fields of a run that are about artifacts.
 func (s *service) runArtifactFields(c *call, sp *space, run solera.RunID) fields {
-	list := func(kinds ...solera.EdgeKind) resolver {
+	list := func(typ string, kinds ...solera.EdgeKind) resolver {
 		return func(a *args) (any, error) {
 			all, err := artifactsOf(c.ctx, sp, run, kinds)
 			if err != nil {
 				return nil, err
 			}
-			return cut("Artifact", all, a, func(v solera.Version) object { return artifactObject(c, sp, v) })
+			return cut(typ, all, a, func(v solera.Version) object { return artifactObject(c, sp, v) })
 		}
 	}
 	return fields{
-		"inputArtifacts":  list(solera.Used),
-		"outputArtifacts": list(solera.Made, solera.Same),
+		"inputArtifacts":  list("InputArtifact", solera.Used),
+		"outputArtifacts": list("Artifact", solera.Made, solera.Same),
 	}
 }
 
