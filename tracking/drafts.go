@@ -90,6 +90,7 @@ type Drafts struct {
 type arrival struct {
 	draft string
 	entry solera.Entry
+	part  bool
 	turn  chan bool // true: it is written, or err says why not; false: write
 	err   error
 }
@@ -537,7 +538,7 @@ func (d *Drafts) Upload(ctx context.Context, id, sum string, r io.Reader) (soler
 		return fail(err)
 	}
 	e := solera.Entry{Digest: digest, Size: size, MD5: sum}
-	if err := d.record(ctx, id, e); err != nil {
+	if err := d.record(ctx, id, e, false); err != nil {
 		return fail(err)
 	}
 	return e, nil
@@ -545,18 +546,19 @@ func (d *Drafts) Upload(ctx context.Context, id, sum string, r io.Reader) (soler
 
 // Arrived notes that a content which the blobs have was uploaded for a draft.
 // e.MD5 must be that of the bytes. When it returns nil, the content survives gc.
-func (d *Drafts) Arrived(ctx context.Context, id string, e solera.Entry) error {
+// A part is no file of the version: see Join.
+func (d *Drafts) Arrived(ctx context.Context, id string, e solera.Entry, part bool) error {
 	if err := checkMD5(e.MD5); err != nil {
 		return err
 	}
-	return d.record(ctx, id, e)
+	return d.record(ctx, id, e, part)
 }
 
 // record writes that e was uploaded for a draft. Those that come at the same
 // time, for whatever draft, share a transaction: one of them writes for all that
 // wait, and then lets the first that came meanwhile go on.
-func (d *Drafts) record(ctx context.Context, id string, e solera.Entry) error {
-	a := &arrival{draft: id, entry: e, turn: make(chan bool, 1)}
+func (d *Drafts) record(ctx context.Context, id string, e solera.Entry, part bool) error {
+	a := &arrival{draft: id, entry: e, part: part, turn: make(chan bool, 1)}
 	d.mu.Lock()
 	d.waiting = append(d.waiting, a)
 	if d.writing {
@@ -607,7 +609,7 @@ func (d *Drafts) writeAll(ctx context.Context, batch []*arrival) error {
 			if byDraft[a.draft] == nil {
 				byDraft[a.draft] = uploads{}
 			}
-			byDraft[a.draft][a.entry.MD5] = upload{a.entry.Digest, a.entry.Size}
+			byDraft[a.draft].add(a.entry.MD5, upload{a.entry.Digest, a.entry.Size, a.part})
 		}
 		for _, id := range slices.Sorted(maps.Keys(byDraft)) {
 			p, err := stillPending(tx, id)
@@ -632,11 +634,20 @@ type (
 	upload  struct {
 		Digest solera.Digest `json:"digest"`
 		Size   int64         `json:"size"`
+		Part   bool          `json:"part,omitempty"` // of a file, and no file
 	}
 	uploadsBody struct {
 		Uploads uploads `json:"uploads"`
 	}
 )
+
+// add notes an upload. What came as a file and as a part of one is a file.
+func (u uploads) add(sum string, got upload) {
+	if was, ok := u[sum]; ok {
+		got.Part = got.Part && was.Part
+	}
+	u[sum] = got
+}
 
 func (u uploads) entries() []solera.Entry {
 	list := make([]solera.Entry, 0, len(u))
@@ -659,20 +670,30 @@ func uploaded(tx solera.Tx, id string) (uploads, solera.Micros, error) {
 		if err := readDocument(doc, &body); err != nil {
 			return nil, 0, err
 		}
-		maps.Copy(all, body.Uploads)
+		for sum, got := range body.Uploads {
+			all.add(sum, got)
+		}
 		last = max(last, doc.Updated)
 	}
 	return all, last, nil
 }
 
-// Uploaded returns what was uploaded for a draft by its MD5, which is the Path.
+// Uploaded returns the files that were uploaded for a draft by their MD5, which
+// is the Path.
 func (d *Drafts) Uploaded(ctx context.Context, id string) (map[string]solera.Entry, error) {
+	return d.arrived(ctx, id, false)
+}
+
+// arrived is Uploaded, perhaps with the parts of files.
+func (d *Drafts) arrived(ctx context.Context, id string, parts bool) (map[string]solera.Entry, error) {
 	out := make(map[string]solera.Entry)
 	err := d.Tracker.Store.View(ctx, func(tx solera.Tx) error {
 		clear(out)
 		got, _, err := uploaded(tx, id)
 		for _, e := range got.entries() {
-			out[e.MD5] = e
+			if parts || !got[e.MD5].Part {
+				out[e.MD5] = e
+			}
 		}
 		return err
 	})
@@ -680,16 +701,17 @@ func (d *Drafts) Uploaded(ctx context.Context, id string) (map[string]solera.Ent
 }
 
 // Join makes one upload of several, in their order, if it has the MD5 sum. Each
-// part is named by its own. A whole that is there already is not made again.
+// part is named by its own. A whole that is there already is not made again. The
+// parts are freed, unless somebody else needs their contents.
 func (d *Drafts) Join(ctx context.Context, id string, parts []string, sum string) (solera.Entry, error) {
 	fail := func(err error) (solera.Entry, error) {
 		return solera.Entry{}, fmt.Errorf("join %d parts: %w", len(parts), err)
 	}
-	got, err := d.Uploaded(ctx, id)
+	got, err := d.arrived(ctx, id, true)
 	if err != nil {
 		return fail(err)
 	}
-	if whole, ok := got[sum]; ok {
+	if whole, ok := got[sum]; ok && len(parts) > 1 {
 		return whole, nil
 	}
 	list := make([]solera.Entry, len(parts))
@@ -706,7 +728,53 @@ func (d *Drafts) Join(ctx context.Context, id string, parts []string, sum string
 	if err != nil {
 		return fail(err)
 	}
+	// What cannot be freed now, because a backup is being made or the disk does not
+	// answer, is garbage that gc finds.
+	_ = d.discard(ctx, id, list)
 	return whole, nil
+}
+
+// discard forgets parts that were uploaded for a draft, and frees their contents. It
+// is a gc of these alone that does not wait for their grace: whoever else put
+// the same contents and has not named them yet finds out as from any gc.
+func (d *Drafts) discard(ctx context.Context, id string, parts []solera.Entry) error {
+	free := make(map[string]solera.Deletion, len(parts))
+	for _, e := range parts {
+		free[e.MD5] = solera.Deletion{Digest: e.Digest, Size: e.Size}
+	}
+	err := d.Tracker.Store.Update(ctx, func(tx solera.Tx) error {
+		list, err := tx.Documents(uploadsKind + id)
+		if err != nil {
+			return err
+		}
+		for _, doc := range list {
+			var body uploadsBody
+			if err := readDocument(doc, &body); err != nil {
+				return err
+			}
+			before := len(body.Uploads)
+			maps.DeleteFunc(body.Uploads, func(sum string, got upload) bool {
+				_, ok := free[sum]
+				return ok && got.Part
+			})
+			switch len(body.Uploads) {
+			case before:
+			case 0:
+				err = tx.DeleteDocument(doc.Kind, doc.ID)
+			default:
+				err = keep(tx, doc.Kind, doc.ID, body)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	g := newCollector(ctx, d.Tracker.Store, d.Tracker.Blobs, GCOptions{Delete: true})
+	return g.look(slices.Collect(maps.Values(free)), nil)
 }
 
 // joined reads contents one after the other.

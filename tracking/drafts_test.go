@@ -259,10 +259,24 @@ func TestJoinedPartsAreOneUpload(t *testing.T) {
 	tr := open(t)
 	d := &tracking.Drafts{Tracker: tr}
 	p := openDraft(t, d, tracking.Pending{Artifact: "big"})
-	upload(t, d, p.ID, "first ", "second ", "third")
-	const whole = "first second third"
-	parts := []string{md5Of("first "), md5Of("second "), md5Of("third")}
-	_, err := d.Join(ctx, p.ID, []string{parts[1], parts[0], parts[2]}, md5Of(whole))
+	for _, part := range []string{"first ", "second ", "third", "a file too"} {
+		digest, size, err := tr.Blobs.Put(ctx, strings.NewReader(part))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Arrived(ctx, p.ID, solera.Entry{Digest: digest, Size: size, MD5: md5Of(part)}, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	upload(t, d, p.ID, "a file too")
+	if got, err := d.Uploaded(ctx, p.ID); err != nil || len(got) != 1 {
+		t.Errorf("files: %v, %v", got, err)
+	}
+	other := openDraft(t, d, tracking.Pending{Artifact: "other"})
+	upload(t, d, other.ID, "third")
+	const whole = "first second thirda file too"
+	parts := []string{md5Of("first "), md5Of("second "), md5Of("third"), md5Of("a file too")}
+	_, err := d.Join(ctx, p.ID, []string{parts[1], parts[0], parts[2], parts[3]}, md5Of(whole))
 	wantErr(t, err, solera.ErrInvalid)
 	_, err = d.Join(ctx, p.ID, []string{parts[0], md5Of("absent")}, md5Of(whole))
 	wantErr(t, err, solera.ErrNotFound)
@@ -272,10 +286,20 @@ func TestJoinedPartsAreOneUpload(t *testing.T) {
 			t.Fatalf("joined: %+v, %v", e, err)
 		}
 	}
-	v := commitDraft(t, d, p.ID, named("big.bin", whole))
-	if v.Size != int64(len(whole)) {
+	for _, part := range []string{"first ", "second "} {
+		if _, err := tr.Blobs.Stat(ctx, solera.DigestOf([]byte(part))); !errors.Is(err, solera.ErrNotFound) {
+			t.Errorf("the part %q stays: %v", part, err)
+		}
+	}
+	// Another draft needs it.
+	if _, err := tr.Blobs.Stat(ctx, solera.DigestOf([]byte("third"))); err != nil {
+		t.Errorf("a part that somebody needs: %v", err)
+	}
+	v := commitDraft(t, d, p.ID, named("big.bin", whole, "small.bin", "a file too"))
+	if v.Size != int64(len(whole)+len("a file too")) {
 		t.Errorf("size %d", v.Size)
 	}
+	commitDraft(t, d, other.ID, named("x", "third"))
 }
 
 // Several clients fill one draft; each brings a list.

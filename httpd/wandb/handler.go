@@ -81,7 +81,7 @@ func newService(o Options) *service {
 	s.queries = join(s.viewerQueries(), s.projectQueries(), s.artifactQueries())
 	s.mutations = join(s.projectMutations(), s.runMutations(), s.fileMutations(),
 		s.uploadMutations(), s.collectionMutations(), s.lineageMutations(), s.sweepMutations())
-	s.uploads = map[string]upload{runFileKind: s.keepRunFile, "draft": s.fileDraft}
+	s.uploads = map[string]upload{runFileKind: s.keepRunFile, "draft": s.fileDraft, "part": s.fileDraft}
 	s.downloads = map[string]download{
 		"blob": s.openBlob, "history": s.openHistory, runFileKind: s.openRunFile, "manifest": s.openManifest,
 	}

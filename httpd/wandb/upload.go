@@ -247,7 +247,7 @@ func (s *service) fileDraft(ctx context.Context, sp *space, g grant, got receive
 	if len(g.Target) != 1 {
 		return fmt.Errorf("target: %w", solera.ErrInvalid)
 	}
-	return s.drafts(sp).Arrived(ctx, g.Target[0], solera.Entry{Digest: got.Digest, Size: got.Size, MD5: got.MD5})
+	return s.drafts(sp).Arrived(ctx, g.Target[0], solera.Entry{Digest: got.Digest, Size: got.Size, MD5: got.MD5}, g.Kind == "part")
 }
 
 // maxSpecs is the most files that createArtifactFiles is asked about at once;
@@ -381,7 +381,7 @@ func (s *service) fileNode(c *call, have *stock, spec fileSpec) (object, error) 
 	if len(spec.parts) > 0 {
 		parts := make([]object, len(spec.parts))
 		for i, part := range spec.parts {
-			if at, err = c.draftURL(sp, draft, part.sum, spec.name); err != nil {
+			if at, err = c.uploadURL(sp, grant{Kind: "part", Target: []string{draft}, MD5: part.sum, Size: -1}, spec.name); err != nil {
 				return object{}, err
 			}
 			parts[i] = object{"UploadUrlPart", fields{"partNumber": part.number, "uploadUrl": at}}
