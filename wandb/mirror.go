@@ -839,7 +839,8 @@ func (m *Mirror) Forget(ctx context.Context, id solera.RunID) error {
 	})
 }
 
-// Behind returns the runs of the list, and those that their inputs come from,
+// Behind returns the runs of the list, and those that must come with them: that
+// their inputs come from, and that made earlier versions of the same artifacts,
 // without those that need not be sent: pending, deleted, or taken from this
 // very server. The oldest come first.
 func (m *Mirror) Behind(ctx context.Context, ids ...solera.RunID) ([]solera.Run, error) {
@@ -863,16 +864,20 @@ func (m *Mirror) Behind(ctx context.Context, ids ...solera.RunID) ([]solera.Run,
 				continue
 			}
 			out = append(out, run)
-			edges, err := tx.Edges(solera.EdgeQuery{Run: id, Kind: solera.Used})
+			edges, err := tx.Edges(solera.EdgeQuery{Run: id})
 			if err != nil {
 				return err
 			}
 			for _, e := range edges {
-				v, err := tx.Version(e.Version)
+				line, err := tx.Versions(solera.VersionQuery{Project: e.Version.Project, Artifact: e.Version.Artifact})
 				if err != nil {
 					return err
 				}
-				todo = append(todo, v.Run)
+				for _, v := range line {
+					if v.Number <= e.Version.Number {
+						todo = append(todo, v.Run)
+					}
+				}
 			}
 			if run.ReuseOf != "" {
 				todo = append(todo, run.ReuseOf)

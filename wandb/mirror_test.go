@@ -347,6 +347,10 @@ func TestVersionsAreSentAndFetched(t *testing.T) {
 	if got, err := there.Fetch(t.Context(), "wine-raw"); err != nil || got.Digest != v1.Digest || len(f.artifacts) != 3 {
 		t.Errorf("fetched %v, %v; want %v", got.Digest, err, v1.Digest)
 	}
+	// Versions keep their numbers, so the makers of the earlier ones come along.
+	if behind, err = m.Behind(t.Context(), other.ID()); err != nil || len(behind) != 2 || behind[0].ID != load.ID() {
+		t.Errorf("behind the second load: %v, %v", behind, err)
+	}
 	// An alias that was set or moved later follows.
 	if err := tr.SetAlias(t.Context(), "wine-raw:v1", "gold"); err != nil {
 		t.Fatal(err)
