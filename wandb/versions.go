@@ -55,6 +55,16 @@ func (m *Mirror) versionThere(ctx context.Context, id solera.VersionID) (*sentVe
 	return there, err
 }
 
+// Number returns the number that a version has on the server, and false while
+// it is not there as far as is known here.
+func (m *Mirror) Number(ctx context.Context, id solera.VersionID) (number int, there bool, err error) {
+	sent, err := m.versionThere(ctx, id)
+	if err != nil || sent == nil {
+		return 0, false, err
+	}
+	return sent.Number, true, nil
+}
+
 func (m *Mirror) noteVersion(ctx context.Context, v solera.VersionID, a Artifact, aliases []string) (*sentVersion, error) {
 	there := &sentVersion{m.Client.settings.URL, m.Workspace, v.String(), a.ID, a.Number, a.Digest, aliases}
 	body, err := toFields(there)

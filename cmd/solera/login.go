@@ -45,7 +45,7 @@ type loginJSON struct {
 	KeyFrom   string   `json:"key_from"` // "WANDB_API_KEY" or the path of a .netrc
 }
 
-// login asks who the key belongs to, for half a minute at most.
+// login asks who the key belongs to, for a quarter of a minute at most.
 func (a *app) login(ctx context.Context) error {
 	settings, err := a.remote()
 	if err != nil {
@@ -56,7 +56,7 @@ func (a *app) login(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	client.Backoff = 500 * time.Millisecond
 	v, err := client.Viewer(ctx)

@@ -133,6 +133,7 @@ func (a *app) run(c *cobra.Command, flags runFlags, stages ...string) (err error
 			} else if serr != nil {
 				progress.Line("tracking", sentence(serr))
 			}
+			written.sent(sending.page(), sending.numbers(context.WithoutCancel(ctx), res))
 		}()
 	}
 	progress.Close()

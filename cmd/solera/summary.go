@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +18,16 @@ import (
 type summary struct {
 	path string
 	file *os.File
+
+	page  string            // of the project on another server; "" = the runs stay here
+	there map[string]string // versions on that server, by name of the artifact
+}
+
+// sent notes what another server has of the runs.
+func (s *summary) sent(page string, there map[string]string) {
+	if s != nil {
+		s.page, s.there = page, there
+	}
 }
 
 // summaryFlag adds --summary to a command. Its value is in path.
@@ -38,7 +49,7 @@ func (a *app) openSummary(c *cobra.Command, path string) (*summary, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--summary: %w", err)
 	}
-	return &summary{path, f}, nil
+	return &summary{path: path, file: f}, nil
 }
 
 // close writes what the stages came to, or why they failed, and closes the
@@ -47,7 +58,7 @@ func (s *summary) close(title string, res *pipeline.Result, changes []pipeline.L
 	if s == nil {
 		return failed
 	}
-	_, err := s.file.WriteString(summaryText(title, res, changes, failed))
+	_, err := s.file.WriteString(s.text(title, res, changes, failed))
 	if cerr := s.file.Close(); err == nil {
 		err = cerr
 	}
@@ -57,11 +68,23 @@ func (s *summary) close(title string, res *pipeline.Result, changes []pipeline.L
 	return failed
 }
 
-func summaryText(title string, res *pipeline.Result, changes []pipeline.LockChange, failed error) string {
+func (s *summary) text(title string, res *pipeline.Result, changes []pipeline.LockChange, failed error) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### %s\n\n", markdown(title))
-	if res != nil && len(res.Artifacts) > 0 {
+	switch {
+	case res == nil || len(res.Artifacts) == 0:
+	case s.page == "":
 		writeMarkdown(&b, artifactHeaders, artifactRows(res))
+	default:
+		// What is new on a fresh machine, and its number there, say nothing.
+		var rows [][]string
+		for _, m := range res.Artifacts {
+			rows = append(rows, []string{m.Name, cmp.Or(s.there[m.Name], "not there"), m.Digest.Short()})
+		}
+		writeMarkdown(&b, []string{"ARTIFACT", "ON THE SERVER", "DIGEST"}, rows)
+	}
+	if s.page != "" {
+		fmt.Fprintf(&b, "Runs and versions: <%s>\n\n", s.page)
 	}
 	if res != nil && len(res.Experiments) > 0 {
 		writeMarkdown(&b, experimentHeaders, experimentRows(res))

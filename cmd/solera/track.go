@@ -234,8 +234,7 @@ func (s *sender) finish(ctx context.Context, self string, res *pipeline.Result) 
 	}
 	s.mu.Unlock()
 	if err == nil {
-		project := cmp.Or(s.settings.Project, s.mirror.Tracker.Project)
-		s.say("all is sent: " + s.settings.Page(s.mirror.Workspace, project))
+		s.say("all is sent: " + s.page())
 		return nil
 	}
 	slices.Sort(waiting)
@@ -281,4 +280,26 @@ func (s *sender) others(own []solera.RunID, res *pipeline.Result) error {
 // unreachable reports whether err is about a server that did not answer in time.
 func unreachable(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+// page is the address of the project on the server.
+func (s *sender) page() string {
+	return s.settings.Page(s.mirror.Workspace, cmp.Or(s.settings.Project, s.mirror.Tracker.Project))
+}
+
+// numbers returns, by name, which versions those of a run are on the server;
+// without a name those that did not get there.
+func (s *sender) numbers(ctx context.Context, res *pipeline.Result) map[string]string {
+	there := map[string]string{}
+	for _, m := range res.Artifacts {
+		ref, err := solera.ParseRef(m.Name + ":" + m.Version)
+		if err != nil {
+			continue // no version has such a name
+		}
+		id := solera.VersionID{Project: s.mirror.Tracker.Project, Artifact: m.Name, Number: ref.Number}
+		if n, ok, err := s.mirror.Number(ctx, id); err == nil && ok {
+			there[m.Name] = fmt.Sprintf("%s:v%d", m.Name, n)
+		}
+	}
+	return there
 }
