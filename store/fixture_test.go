@@ -135,6 +135,7 @@ func addFixture(t *testing.T) {
 		return
 	}
 	rapid.Custom(func(rt *rapid.T) int { fill(t, rt, s); return 0 }).Example(4)
+	reported(t, s)
 	answered, err := json.Marshal(answers(t, s))
 	if err != nil {
 		t.Fatal(err)
@@ -147,6 +148,41 @@ func addFixture(t *testing.T) {
 	zip(t, name+".json.gz", answered)
 	zip(t, name+".db.gz", raw)
 	t.Logf("wrote %s.db.gz", name)
+}
+
+// reported adds what fill may leave out: a run that was reported, and rewound, and
+// a file that is known by its ETag.
+func reported(t *testing.T, s solera.Store) {
+	run := solera.Run{
+		ID: "reported", Name: "brave-lion-1", Project: "p", State: solera.Running, Sweep: "s1", Stopping: 5, Created: 1, Started: 1,
+		Environment: solera.Fields{"client": map[string]any{"t": map[string]any{"4": "3.12"}}, "client_name": "my run/1"},
+	}
+	update(t, s, func(tx solera.Tx) error { return tx.CreateRun(run) })
+	for step := range int64(9) {
+		report(t, s, solera.Batch{
+			Run: run.ID, Source: "history", From: step, Count: 1, Summary: solera.Fields{"loss": 1 / float64(step+1), "_step": step}, Beat: true,
+			Points: []solera.Point{{Key: "loss", Step: step, Value: 1 / float64(step+1), Time: solera.Micros(step)}},
+			Items:  []solera.Item{{Key: "note", Step: step, Value: json.RawMessage(`{"_type":"html","path":"<a>"}`), Time: solera.Micros(step)}},
+			Lines:  []solera.Line{{Stream: "out", Text: "step", Time: solera.Micros(step)}},
+		})
+	}
+	tag := `"33a64df5"`
+	v := draft("referred", "x")
+	v.Run = run.ID
+	v.Files = append(v.Files, solera.Entry{
+		Path: "far", Digest: solera.DigestOf([]byte(tag)), Size: 7, Ref: "gs://bucket/far?generation=1", ETag: tag, Extra: `{"versionID":"1"}`,
+	})
+	v.Files[0].MD5 = strings.Repeat("0a", 16)
+	v.Size += 7
+	v.Digest, _ = solera.ContentDigest(v.Type, v.Metadata, v.Files)
+	created := commit(t, s, v)
+	update(t, s, func(tx solera.Tx) error {
+		return errorsOf(
+			tx.AddEdge(solera.Edge{Run: run.ID, Version: created.ID(), Kind: solera.Made}),
+			tx.Rewind(run.ID, func(_ string, step int64, _ solera.Micros) bool { return step < 6 }),
+			tx.SetPosition(run.ID, "history", 6),
+		)
+	})
 }
 
 // reads checks that a store answers what was answered; it may answer more.
