@@ -211,7 +211,7 @@ func compareStores(t *testing.T, here, there string) {
 				return err
 			}
 			for _, v := range versions {
-				line := v.Name() + " " + v.Type
+				line := v.Name() + " " + v.Type + " " + v.Digest.String()
 				for _, f := range v.Files {
 					line += " " + f.Path + "=" + f.Digest.String()
 				}
