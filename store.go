@@ -91,6 +91,8 @@ type Tx interface {
 	RemoveRun(RunID) error
 	// SetFile makes e a file of the run, in place of one of the same path.
 	SetFile(RunID, Entry) error
+	// DeleteFile makes the run forget a file; one that is not there is ErrNotFound.
+	DeleteFile(run RunID, path string) error
 	// RunFiles returns the files of a run by path.
 	RunFiles(RunID) ([]Entry, error)
 	// Rewind makes a run forget the points and items for which keep is false. The

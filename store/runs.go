@@ -422,6 +422,22 @@ func (t *tx) SetFile(id solera.RunID, e solera.Entry) error {
 	return t.note("run.file", string(id), before, fileRecord(e))
 }
 
+// DeleteFile makes a run forget a file.
+func (t *tx) DeleteFile(id solera.RunID, path string) error {
+	fail := func(err error) error { return fmt.Errorf("file %.200q of run %s: %w", path, id, err) }
+	was, err := scanEntry(t.row(`SELECT `+entryColumns+` FROM files WHERE run = $1 AND path = $2`, string(id), path).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = solera.ErrNotFound
+	}
+	if err != nil {
+		return fail(err)
+	}
+	if _, err := t.exec(`DELETE FROM files WHERE run = $1 AND path = $2`, string(id), path); err != nil {
+		return fail(err)
+	}
+	return t.note("run.file", string(id), fileRecord(was), nil)
+}
+
 func fileRecord(e solera.Entry) solera.Fields {
 	record := solera.Fields{"path": e.Path, "digest": e.Digest.String(), "size": e.Size}
 	for name, s := range map[string]string{"ref": e.Ref, "md5": e.MD5, "etag": e.ETag, "extra": e.Extra} {

@@ -148,6 +148,17 @@ func runFiles(t *testing.T, s solera.Store) {
 		wantErr(t, s.Update(ctx, func(tx solera.Tx) error { return tx.SetFile("r", solera.Entry{Path: path, Digest: one}) }), kind)
 	}
 	wantErr(t, s.Update(ctx, func(tx solera.Tx) error { return tx.SetFile("none", solera.Entry{Path: "b", Digest: one}) }), solera.ErrNotFound)
+	update(t, s, func(tx solera.Tx) error { return tx.DeleteFile("r", "b") })
+	view(t, s, func(tx solera.Tx) error {
+		got, err := tx.RunFiles("r")
+		if want := []solera.Entry{{Path: "B/c", Digest: one, Size: 1}}; !slices.Equal(got, want) {
+			t.Errorf("after a deletion: got %v, want %v", got, want)
+		}
+		return err
+	})
+	for _, of := range [][2]string{{"r", "b"}, {"none", "b"}, {"r", "../b"}} {
+		wantErr(t, s.Update(ctx, func(tx solera.Tx) error { return tx.DeleteFile(solera.RunID(of[0]), of[1]) }), solera.ErrNotFound)
+	}
 	wantErr(t, s.View(ctx, func(tx solera.Tx) error { _, err := tx.RunFiles("none"); return err }), solera.ErrNotFound)
 }
 

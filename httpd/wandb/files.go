@@ -77,9 +77,7 @@ func (s *service) keepRunFile(ctx context.Context, sp *space, g grant, got recei
 	if len(g.Target) != 2 {
 		return fmt.Errorf("target: %w", solera.ErrInvalid)
 	}
-	return sp.t.Store.Update(ctx, func(tx solera.Tx) error {
-		return tx.SetFile(solera.RunID(g.Target[0]), solera.Entry{Path: g.Target[1], Digest: got.Digest, Size: got.Size, MD5: got.MD5})
-	})
+	return sp.t.KeepFile(ctx, solera.RunID(g.Target[0]), solera.Entry{Path: g.Target[1], Digest: got.Digest, Size: got.Size, MD5: got.MD5}, got.before)
 }
 
 func fileID(sp *space, run solera.RunID, name string) string {
@@ -277,10 +275,7 @@ func (s *service) deleteFiles(c *call, a *args) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		err = sp.t.Store.Update(c.ctx, func(tx solera.Tx) error {
-			return fmt.Errorf("delete a file of a run: %w", errors.ErrUnsupported)
-		})
-		if err != nil && !errors.Is(err, solera.ErrNotFound) {
+		if err := sp.t.DropFile(c.ctx, solera.RunID(parts[1]), parts[2]); err != nil && !errors.Is(err, solera.ErrNotFound) {
 			return nil, err
 		}
 	}

@@ -372,7 +372,13 @@ func samplingOf(a *args) ([]sampling, error) {
 			keys:  spec.Texts("keys"),
 			steps: solera.StepRange{From: spec.Int("minStep", math.MinInt64), To: spec.Int("maxStep", math.MaxInt64)},
 		}
-		s.samples = samplesOf(spec.Int("samples", 0), spec.Has("maxStep"))
+		samples := spec.Int("samples", 0)
+		s.samples = samplesOf(samples, spec.Has("maxStep"))
+		// Clients before 0.27 mean the steps before maxStep, and ask for as many rows;
+		// later ones mean maxStep too, and ask for one row more.
+		if spec.Has("minStep") && spec.Has("maxStep") && samples > 0 && s.steps.To-s.steps.From == samples {
+			s.steps.To--
+		}
 		out = append(out, s)
 		if len(out) > 1000 {
 			return nil, fmt.Errorf("%w: specs: at most 1000 are read at once", solera.ErrInvalid)
@@ -588,39 +594,33 @@ func (s *service) parquetHistory(c *call, sp *space, run solera.Run) (any, error
 	return answer([]string{}, object{"Row", fields{stepKey: *first}}), nil
 }
 
-// tabular reports whether the history has numbers and texts alone, and its first
-// step. Other values do not survive a table.
+// tabular reports whether every row of the history has every key, with numbers
+// and texts alone, and its first step. Clients cannot tell a gap of a table from
+// a null, and other values do not survive one.
 func (h *history) tabular(ctx context.Context) (ok bool, first *int64, err error) {
 	numbers, others, err := h.keys(ctx)
 	if err != nil {
 		return false, nil, err
 	}
-	note := func(step int64) {
-		if first == nil || step < *first {
-			first = &step
-		}
-	}
-	for _, key := range numbers {
-		ends, err := h.sp.t.Store.Series(ctx, solera.SeriesQuery{Run: h.run, Key: key, Pixels: 1})
-		if err != nil {
-			return false, nil, err
-		}
-		for _, q := range ends {
-			note(q.Step)
-		}
-		if key == runtimeKey {
-			break // every row of a client has it
-		}
-	}
 	ok = true
-	for _, key := range others {
-		c, _, err := h.column(ctx, key, false, true, everyStep())
+	var steps map[int64]value // of the first key
+	for _, key := range slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(numbers), others...)))) {
+		_, isNumber := slices.BinarySearch(numbers, key)
+		_, isOther := slices.BinarySearch(others, key)
+		c, _, err := h.column(ctx, key, isNumber, isOther, everyStep())
 		if err != nil {
 			return false, nil, err
 		}
+		if steps == nil {
+			steps = c.values
+		}
+		ok = ok && isNumber != isOther && len(c.values) == len(steps)
 		for step, v := range c.values {
-			note(step)
-			ok = ok && v.json[0] == '"' && !slices.Contains(numbers, key)
+			if first == nil || step < *first {
+				first = &step
+			}
+			_, known := steps[step]
+			ok = ok && known && (v.json == nil || v.json[0] == '"')
 		}
 	}
 	return ok, first, nil

@@ -24,6 +24,7 @@ import (
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/auth"
+	"github.com/solera-ml/solera/tracking"
 )
 
 // Clients send and fetch files by addresses that they are given, without saying
@@ -58,6 +59,7 @@ type received struct {
 	Digest solera.Digest
 	Size   int64
 	MD5    string // in hexadecimal digits
+	before tracking.Before
 }
 
 // content is what an address gives.
@@ -322,6 +324,10 @@ func (s *service) receive(r *http.Request, sp *space, g grant) (received, error)
 	if g.Size >= 0 {
 		body = io.LimitReader(body, g.Size+1)
 	}
+	before, err := sp.t.Before(r.Context())
+	if err != nil {
+		return received{}, err
+	}
 	sum := md5.New() //nolint:gosec // see the import
 	in := &counting{r: body, sum: sum}
 	// Before the end is passed on, so that nothing of what is wrong is kept.
@@ -335,7 +341,7 @@ func (s *service) receive(r *http.Request, sp *space, g grant) (received, error)
 	case err != nil:
 		return received{}, err
 	}
-	got := received{Digest: d, Size: size, MD5: hex.EncodeToString(sum.Sum(nil))}
+	got := received{Digest: d, Size: size, MD5: hex.EncodeToString(sum.Sum(nil)), before: before}
 	if err := s.spent.take(sp.name+" "+g.Nonce, d, g.Expires, s.Clock().Unix()); err != nil {
 		return received{}, err
 	}
