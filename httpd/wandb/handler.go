@@ -50,6 +50,7 @@ type service struct {
 	summaries summaries
 	spent     spent
 	writers   writers
+	large     chan struct{} // holds one thing per large body
 }
 
 // Mux takes routes, as http.ServeMux does.
@@ -75,7 +76,7 @@ func newService(o Options) *service {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	s := &service{Options: o}
+	s := &service{Options: o, large: make(chan struct{}, largeAtOnce)}
 	// A file that answers more fields or kinds of storage adds its map to these
 	// lines, and nothing registers itself.
 	s.queries = join(s.viewerQueries(), s.projectQueries(), s.artifactQueries())
@@ -215,6 +216,12 @@ func (c *call) mine() []string {
 // graphql answers POST /graphql.
 func (s *service) graphql(w http.ResponseWriter, r *http.Request) {
 	c := s.call(r)
+	leave, err := s.room(r)
+	if err != nil {
+		s.fail(w, r, c, err)
+		return
+	}
+	defer leave()
 	body, err := readBody(w, r)
 	if err != nil {
 		s.fail(w, r, c, err)
@@ -263,6 +270,26 @@ func lenientRequest(body []byte) (request, error) {
 		q.Variables = encodeJSON(m["variables"])
 	}
 	return q, nil
+}
+
+// Bodies of more than largeBody bytes, or of unknown length, take a place of
+// largeAtOnce, so that they cannot fill the memory together.
+const (
+	largeBody   = 4 << 20
+	largeAtOnce = 4
+)
+
+// room waits until there is room for the body of a request.
+func (s *service) room(r *http.Request) (leave func(), err error) {
+	if r.ContentLength >= 0 && r.ContentLength <= largeBody && r.Header.Get("Content-Encoding") == "" {
+		return func() {}, nil
+	}
+	select {
+	case s.large <- struct{}{}:
+		return func() { <-s.large }, nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
 }
 
 // readBody returns the body of a request, unpacked.

@@ -50,6 +50,11 @@ func (s *service) streamed(w http.ResponseWriter, r *http.Request, c *call) (sol
 	if err != nil {
 		return solera.Run{}, err
 	}
+	leave, err := s.room(r)
+	if err != nil {
+		return solera.Run{}, err
+	}
+	defer leave()
 	body, err := readBody(w, r)
 	if err != nil {
 		return solera.Run{}, err
