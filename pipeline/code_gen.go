@@ -9,13 +9,13 @@ package pipeline
 func codeDigest(stage string) string {
 	switch stage {
 	case "load":
-		return "bdf07947330533f72c8dcf19f7f7bf22a28748316af4a273fbb83eb614f861a2"
+		return "8a24b8bbcabea5c60ddeeac6524d1b5480f254a748bbc07c293e4cbf6fe64ae0"
 	case "preprocess":
-		return "a53fa0e63a4791269b83aa709de1c4ba4c5d1030cea6125ae40328cac9acad91"
+		return "138a344fe902f99b1d8ea2b52d0fffca8fb0b8108459ded2a21a81f134181ba3"
 	case "build":
-		return "d39ab4b30e17e0df54e6413392a455679ef49085612e8fd7f0a60d2a0b4bc787"
+		return "95d18ef0f6a31a507026479e33477161db4d8c2073f04fc952b595b5bae8d118"
 	case "train":
-		return "7adbe99615b32a0993d93d36de3d9005bb6cda37f38210664600a4483aa27aff"
+		return "903e7335d77f758e41350b8a91ef6c42f7ecc87be181f1ef8eafed713ee97263"
 	}
 	return ""
 }
