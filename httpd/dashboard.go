@@ -127,6 +127,15 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 		s.asset(w, r, a)
 		return
 	}
+	switch to, err := s.elsewhere(r); {
+	case err != nil:
+		s.fail(w, r, err)
+		return
+	case to != "":
+		w.Header().Set("Cache-Control", "no-store")
+		http.Redirect(w, r, to, http.StatusFound)
+		return
+	}
 	// A file that is missing must not look like a page that is there.
 	if strings.HasPrefix(r.URL.Path, "/assets/") || strings.Count(r.URL.Path, "/") == 1 && strings.Contains(r.URL.Path, ".") {
 		problem(w, http.StatusNotFound, "there is no such file")
