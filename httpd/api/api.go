@@ -100,6 +100,7 @@ func (s *service) routes() {
 	s.runRoutes()
 	s.sweepRoutes()
 	s.seriesRoutes()
+	s.itemRoutes()
 	s.metricRoutes()
 	s.artifactRoutes()
 	s.downloadRoutes()

@@ -123,6 +123,10 @@ func safeType(name string) string {
 		return "image/png"
 	case ".jpg", ".jpeg":
 		return "image/jpeg"
+	case ".gif":
+		return "image/gif"
+	case ".webp":
+		return "image/webp"
 	}
 	return "application/octet-stream"
 }
