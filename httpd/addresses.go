@@ -18,7 +18,7 @@ import (
 
 // Clients of other tools print addresses that they put together themselves:
 //
-//	/WORKSPACE[/PROJECT[/workspace | /overview | /table]]
+//	/WORKSPACE[/projects | /PROJECT[/workspace | /overview | /table | …]]
 //	/WORKSPACE/PROJECT/runs/RUN[/overview | /logs | /files | /system | /artifacts | …]
 //	/WORKSPACE/PROJECT/sweeps[/SWEEP]
 //	/WORKSPACE/PROJECT/artifacts[/TYPE[/NAME[/VERSION]]]
@@ -56,7 +56,7 @@ func (s *Server) elsewhere(r *http.Request) (string, error) {
 	if name != defaultWorkspace {
 		base = address("", "w", name)
 	}
-	if len(rest) == 0 {
+	if len(rest) == 0 || len(rest) == 1 && rest[0] == "projects" {
 		return base + "/", nil
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)

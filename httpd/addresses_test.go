@@ -1,12 +1,16 @@
 package httpd_test
 
 import (
+	"context"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/auth"
+	"github.com/solera-ml/solera/httpd"
 	"github.com/solera-ml/solera/tracking"
 )
 
@@ -24,6 +28,13 @@ func TestAddressesOfOtherTools(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+	// The name of another project's run: it has another ID here.
+	other := *teams["vision"]
+	other.Project = "other"
+	twin, _, err := other.Register(ctx, tracking.RegisterSpec{Name: "7f3k2a9c"})
+	if err != nil || twin.ID == "7f3k2a9c" {
+		t.Fatalf("got %v, %v; want a run of another ID", twin.ID, err)
 	}
 	own := *teams["vision"]
 	own.Project = "shared"
@@ -57,6 +68,7 @@ func TestAddressesOfOtherTools(t *testing.T) {
 		"/vision/shared/workspace?nw=x":                  "/w/vision/p/shared",
 		"/vision/shared/runs":                            "/w/vision/p/shared",
 		"/vision/shared/runs/7f3k2a9c":                   "/w/vision/p/shared/runs/7f3k2a9c",
+		"/vision/other/runs/7f3k2a9c":                    "/w/vision/p/other/runs/" + string(twin.ID),
 		"/default/shared/runs/7f3k2a9c":                  "/p/shared/runs/7f3k2a9c",
 		"/vision/shared/runs/7f3k2a9c/logs":              "/w/vision/p/shared/runs/7f3k2a9c?tab=console",
 		"/vision/shared/runs/7f3k2a9c/files/media":       "/w/vision/p/shared/runs/7f3k2a9c?tab=files",
@@ -75,7 +87,9 @@ func TestAddressesOfOtherTools(t *testing.T) {
 		"/vision/registry/model?selectionPath=vision%2Fwandb-registry-model%2FBest&view=membership": "/w/vision/p/shared/artifacts/net/v1",
 		"/vision/wandb-registry-model/artifacts/model/Best/v0":                                      "/w/vision/p/shared/artifacts/net/v1",
 		"/vision/wandb-registry-model/artifacts/model/Best/staging":                                 "/w/vision/p/shared/artifacts/net/v1",
-		"/settings": "/account",
+		"/vision/projects":           "/w/vision/",
+		"/vision/shared/reports/all": "/w/vision/p/shared",
+		"/settings":                  "/account",
 	} {
 		r := s.ask(t, "GET", from, "", bearer(s.admin))
 		if got := r.Header.Get("Location"); r.StatusCode != http.StatusFound || got != to {
@@ -99,4 +113,34 @@ func TestAddressesOfOtherTools(t *testing.T) {
 			}
 		}
 	}
+}
+
+// An address leads to a page of this server, whatever stands in it.
+func FuzzAddressesOfOtherTools(f *testing.F) {
+	for _, seed := range []string{"default/shared/runs/x", "default/shared/artifacts/a/b/c", "/x", "default//", "default/a%2Fb", "default/shared/groups/\\", "default/registry/x"} {
+		f.Add(seed, "default/x/y")
+	}
+	s := newSite(f, func(o *httpd.Options) { o.Open = true })
+	own := tracking.Tracker{Store: s.store, Project: "shared"}
+	if _, _, err := own.SetProject(context.Background(), "shared", nil); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, path, selection string) {
+		q, err := http.NewRequest(http.MethodGet, "http://localhost/"+path, http.NoBody)
+		if err != nil {
+			t.Skip()
+		}
+		q.URL.RawQuery = url.Values{"selectionPath": {selection}}.Encode()
+		q.RequestURI = q.URL.RequestURI()
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, q)
+		to := w.Result().Header.Get("Location")
+		if to == "" {
+			return
+		}
+		u, err := url.Parse(to)
+		if err != nil || u.Host != "" || u.Scheme != "" || to[0] != '/' || len(to) > 1 && (to[1] == '/' || to[1] == '\\') {
+			t.Errorf("%q leads to %q", path, to)
+		}
+	})
 }

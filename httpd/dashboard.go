@@ -13,12 +13,8 @@ import (
 	"mime"
 	"net/http"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/solera-ml/solera/auth"
-	"github.com/solera-ml/solera/httpd/wandb"
 )
 
 // noncePlace is where the index has the nonce of its styles.
@@ -96,25 +92,6 @@ func contentType(name string) string {
 	return "application/octet-stream"
 }
 
-// meant returns the page that an address means which the client of another tool
-// printed; "" if it is none.
-func (s *Server) meant(r *http.Request) string {
-	known := func(name string) bool { return s.stores[name] != nil && !slices.Contains(taken, strings.ToLower(name)) }
-	return wandb.Page(r.URL.EscapedPath(), known, func(workspace, project, name string) string {
-		// Who may not look is told nothing about what there is.
-		if !auth.PrincipalOf(r.Context()).Allows(workspace, auth.Viewer) {
-			return name
-		}
-		t := *s.stores[workspace]
-		t.Project = project
-		run, err := t.FindRemote(r.Context(), name)
-		if err != nil {
-			return name // the page says that there is none
-		}
-		return string(run.ID)
-	})
-}
-
 // page serves the dashboard: its files by name, and the index for every other
 // address, since the pages find their way themselves.
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
@@ -139,10 +116,6 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	// A file that is missing must not look like a page that is there.
 	if strings.HasPrefix(r.URL.Path, "/assets/") || strings.Count(r.URL.Path, "/") == 1 && strings.Contains(r.URL.Path, ".") {
 		problem(w, http.StatusNotFound, "there is no such file")
-		return
-	}
-	if to := s.meant(r); to != "" {
-		http.Redirect(w, r, to, http.StatusFound)
 		return
 	}
 	if s.pages.index == nil {

@@ -179,8 +179,8 @@ func hostNames(given []string) map[string]bool {
 // taken are the first segments of addresses that are no workspace: ours, and
 // those of the protocols that clients of other tools speak.
 var taken = []string{
-	"account", "api", "artifacts", "assets", "authorize", "files", "graphql", "healthz", "icon.svg", "metrics", "p", "readyz",
-	"settings", "signin", "storage", "w",
+	"account", "api", "artifacts", "artifactsv2", "assets", "authorize", "files", "graphql", "healthz", "icon.svg", "metrics", "oidc", "p", "readyz",
+	"sdk", "settings", "signin", "storage", "w",
 }
 
 // CheckWorkspace reports ErrInvalid for what cannot be the name of a

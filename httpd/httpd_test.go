@@ -74,7 +74,7 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-func newSite(t *testing.T, change func(*httpd.Options)) *site {
+func newSite(t testing.TB, change func(*httpd.Options)) *site {
 	t.Helper()
 	folder := t.TempDir()
 	db, err := store.OpenSQLite(context.Background(), filepath.Join(folder, "solera.db"))
@@ -629,42 +629,6 @@ func TestDashboard(t *testing.T) {
 	r = bare.ask(t, "GET", "/p/wine", "", nil)
 	if body := text(t, r); r.StatusCode != 404 || !strings.Contains(body, "make build") {
 		t.Errorf("without pages: got %d %s", r.StatusCode, body)
-	}
-}
-
-// Clients of other tools print addresses of runs by the names that they know.
-// Who may not look learns nothing of what there is.
-func TestAddressesThatClientsPrint(t *testing.T) {
-	s := newSite(t, nil)
-	for _, project := range []string{"wine", "beer"} {
-		tr := tracking.Tracker{Store: s.store, Project: project}
-		if _, _, err := tr.Register(t.Context(), tracking.RegisterSpec{Name: "same"}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	beer := tracking.Tracker{Store: s.store, Project: "beer"}
-	run, err := beer.FindRemote(t.Context(), "same")
-	if err != nil || run.ID == "same" {
-		t.Fatalf("got %v, %v; want a run of another ID", run.ID, err)
-	}
-	reader := bearer(s.key(t, "ana", auth.Viewer, auth.Read))
-	for _, tt := range []struct {
-		path, want string
-		who        header
-	}{
-		{"/default/wine/runs/same", "/p/wine/runs/same", reader},
-		{"/default/beer/runs/same", "/p/beer/runs/" + string(run.ID), reader},
-		{"/default/beer/runs/same", "/p/beer/runs/same", nil},
-		{"/default/beer/runs/none", "/p/beer/runs/none", reader},
-		{"/authorize?ref=models", "/account", nil},
-	} {
-		r := s.ask(t, "GET", tt.path, "", tt.who)
-		if got := r.Header.Get("Location"); r.StatusCode != http.StatusFound || got != tt.want {
-			t.Errorf("%s: got %d to %q, want %q", tt.path, r.StatusCode, got, tt.want)
-		}
-	}
-	if r := s.ask(t, "GET", "/nobody/wine/runs/same", "", reader); r.StatusCode != http.StatusOK {
-		t.Errorf("an address of the dashboard: got %d", r.StatusCode)
 	}
 }
 

@@ -95,6 +95,9 @@ func TestNoRouteLeavesItsWorkspace(t *testing.T) {
 					asked++
 					r := s.ask(t, method, target+query, "", h)
 					body := text(t, r)
+					if method == http.MethodOptions && r.StatusCode == http.StatusNoContent && body == "" {
+						continue // what a browser may ask is the same everywhere
+					}
 					if r.StatusCode != http.StatusForbidden && r.StatusCode != http.StatusNotFound {
 						t.Errorf("%s %s by %s: got %d, want 403 or 404", method, target, who, r.StatusCode)
 					}

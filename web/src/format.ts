@@ -71,6 +71,11 @@ export function ago(time: string, now: number, t: (key: "time.now" | "time.minut
   return t("time.days", { n: Math.floor(seconds / 86400) });
 }
 
+/** Whether a client keeps something for itself: its name, without what it is of, begins with _. */
+export function internal(name: string): boolean {
+  return /^(summary\.|params\.)?_/.test(name);
+}
+
 /** A number of the API, in which JSON's lacks are null and texts. */
 export function real(x: number | null | string | undefined): number {
   if (typeof x === "number") return x;

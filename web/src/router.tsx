@@ -15,7 +15,7 @@ import { Shell } from "./shell";
 //            /p/PROJECT/diff?a=NAME:v0&b=NAME:v1     what changed between two versions
 //            /p/PROJECT/lineage/NAME/v0              the graph
 //            /p/PROJECT/audit                        who changed what
-//            /signin, /account
+//            /signin, /account, /authorize
 // Filters, sorting, columns and chosen runs are in the query, so that a link
 // shows what its sender saw. /w/WORKSPACE before them names a workspace other
 // than "default". A query holds texts only; pages read them with useQueryTexts.
@@ -42,6 +42,11 @@ const account = createRoute({
   getParentRoute: () => root,
   path: "/account",
   component: lazyRouteComponent(() => import("./pages/account"), "Account"),
+});
+const authorize = createRoute({
+  getParentRoute: () => root,
+  path: "/authorize",
+  component: lazyRouteComponent(() => import("./pages/authorize"), "Authorize"),
 });
 const runs = createRoute({
   getParentRoute: () => root,
@@ -100,7 +105,7 @@ const audit = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([projects, signin, account, runs, run, compare, sweeps, sweep, artifacts, artifact, version, diff, lineage, audit]),
+  routeTree: root.addChildren([projects, signin, account, authorize, runs, run, compare, sweeps, sweep, artifacts, artifact, version, diff, lineage, audit]),
   basepath: base || "/",
   defaultPreload: "intent",
   defaultErrorComponent: PageFault,

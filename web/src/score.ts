@@ -1,6 +1,6 @@
 // How results are written so that nobody reads more into them than their rows
 // support: a share with its count and its 95 % interval, never a bare 100 %.
-import { number } from "./format";
+import { internal, number } from "./format";
 import type { Translate } from "./i18n";
 
 export interface Result {
@@ -49,6 +49,8 @@ export function partsOf(summary: Record<string, unknown>): Part[] {
   const parts: Part[] = [];
   const rest: Record<string, unknown> = {};
   for (const [key, v] of Object.entries(summary)) {
+    // Pictures and the like have a place of their own.
+    if (internal(key) || (isObject(v) && typeof v._type === "string")) continue;
     if (isObject(v) && Object.values(v).some((x) => !isObject(x))) parts.push({ name: key, rows: finite(v.rows), results: resultsOf(v) });
     else if (isObject(v)) for (const [inner, x] of Object.entries(flat(v))) rest[key + "." + inner] = x;
     else rest[key] = v;

@@ -1,6 +1,13 @@
 // The shapes that the server speaks, as the API's own types say. Moments are
 // RFC 3339 texts or null.
 
+import type { components } from "./types";
+
+type Schemas = components["schemas"];
+
+export type ItemKey = Schemas["ItemKey"];
+export type ItemsPage = Omit<Schemas["ItemsPage"], "items"> & { items: Schemas["Item"][] };
+
 /** A number with what JSON lacks: NaN is null. */
 export type Num = number | null | "Infinity" | "-Infinity";
 

@@ -10,7 +10,7 @@ import { ask, useMetrics, ws } from "../api";
 import type { RunState, Series } from "../api/contract";
 import type { Live } from "../data/live";
 import { useLiveVersion } from "../data/live";
-import { number } from "../format";
+import { internal, number } from "../format";
 import { useSpeech, type Translate } from "../i18n";
 import { Empty, Failed } from "../parts/status";
 import type { Pen } from "./colour";
@@ -69,7 +69,9 @@ export function MetricCharts({ runs, groups, live, settings, change, focus, onFo
     return [...all].filter((k) => !only || only(k));
     // Live points bring metrics that nobody has heard of yet.
   }, [metrics.data, ids, live, only, version]);
-  const found = keys.filter((k) => k.toLowerCase().includes(settings.find.toLowerCase()));
+  // What clients keep for themselves is found by who asks for it.
+  const seen = settings.find.startsWith("_") ? keys : keys.filter((k) => !internal(k));
+  const found = seen.filter((k) => k.toLowerCase().includes(settings.find.toLowerCase()));
   const pinned = settings.pinned.filter((k) => found.includes(k));
   const sections = byPrefix(found.filter((k) => !pinned.includes(k)));
   // What was set for steps means nothing for seconds.
@@ -103,7 +105,7 @@ export function MetricCharts({ runs, groups, live, settings, change, focus, onFo
             <Skeleton key={i} h={250} />
           ))}
         </Panels>
-      ) : keys.length === 0 ? (
+      ) : seen.length === 0 && settings.find === "" ? (
         <Empty title={t("lines.noMetrics")}>{t("lines.noMetrics.text")}</Empty>
       ) : found.length === 0 ? (
         <Empty title={t("lines.noneFound")}>

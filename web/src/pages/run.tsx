@@ -14,9 +14,10 @@ import { RunConsole } from "./run/console";
 import { RunEvaluation } from "./run/evaluation";
 import { InputsAndOutputs, RunFiles } from "./run/files";
 import { useRunLive } from "./run/live";
+import { Alerts, hasMedia, RunMedia, useItemKeys } from "./run/media";
 import { Overview } from "./run/overview";
 
-const tabs = ["overview", "charts", "evaluation", "console", "system", "data", "files"] as const;
+const tabs = ["overview", "charts", "media", "evaluation", "console", "system", "data", "files"] as const;
 type Tab = (typeof tabs)[number];
 
 /** Everything about one run. Which part is seen is in the address. */
@@ -32,6 +33,7 @@ export function RunPage() {
   const ended = run.data ? !["pending", "running"].includes(run.data.state) : true;
   // The charts listen for themselves.
   useRunLive(id, run.data !== undefined && !ended && query.tab !== "charts" && query.tab !== "system");
+  const items = useItemKeys(id, ended);
   usePageTitle(run.data?.name, project);
 
   const trail = [
@@ -49,6 +51,7 @@ export function RunPage() {
   const there: Record<Tab, boolean> = {
     overview: true,
     charts: true,
+    media: hasMedia(items.data),
     evaluation: r.model !== "",
     console: true,
     system: metrics.some((m) => m.startsWith("system/")),
@@ -159,10 +162,13 @@ export function RunPage() {
             ))}
         </Tabs.List>
         <Tabs.Panel value="overview">
-          <Overview run={r} />
+          <Overview run={r} alerts={(items.data ?? []).some((k) => k.key === "alert") && <Alerts run={r} ended={ended} />} />
         </Tabs.Panel>
         <Tabs.Panel value="charts">
           <RunCharts run={r} part="model" />
+        </Tabs.Panel>
+        <Tabs.Panel value="media">
+          <RunMedia run={r} keys={items.data ?? []} ended={ended} />
         </Tabs.Panel>
         <Tabs.Panel value="evaluation">
           <RunEvaluation run={r} />

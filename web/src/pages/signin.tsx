@@ -5,7 +5,7 @@ import { ApiError, ask, base, path, useSession } from "../api";
 import { useT } from "../i18n";
 import { usePageTitle } from "../parts/page";
 import { useQueryTexts } from "../query";
-import { useGo, words } from "./artifacts/parts";
+import { words } from "./artifacts/parts";
 
 // Only a path of ours: an address with a host would lead away.
 const inside = (back: string | undefined) => (back && /^\/(?![/\\])/.test(back) && !back.startsWith("/signin") ? back : `${base}/`);
@@ -15,7 +15,6 @@ export function SignIn() {
   const t = useT();
   usePageTitle(t("signin.title"));
   const [{ back }] = useQueryTexts();
-  const go = useGo();
   const queries = useQueryClient();
   const session = useSession();
   const [by, setBy] = useState<"key" | "password">("key");
@@ -32,8 +31,9 @@ export function SignIn() {
   // Who is in already need not be here.
   const known = session.data !== undefined && (session.data.open || session.data.user !== null);
   useEffect(() => {
-    if (known) go(inside(back));
-  }, [known, back, go]);
+    // By loading it: where an address of another tool leads, the server knows.
+    if (known) location.replace(inside(back));
+  }, [known, back]);
   const refused = enter.error instanceof ApiError && enter.error.status === 401;
   return (
     <Center mih="calc(100dvh - 120px)" p="md">

@@ -1,4 +1,5 @@
 // What is better: only where the name says so for certain.
+import { internal } from "../../format";
 import { wilson } from "../../charts/wilson";
 import { isShare } from "../../score";
 import type { ComparedRow } from "./data";
@@ -75,5 +76,5 @@ export function metricFields(fields: string[]): string[] {
     const i = order.indexOf(f);
     return i >= 0 ? i : f.includes("val") ? 10 : f.includes("test") ? 20 : better(f) ? 30 : 40;
   };
-  return fields.filter((f) => f.startsWith("summary.") && !/_(low|high)$|\.rows$/.test(f)).sort((a, b) => weight(a) - weight(b) || a.localeCompare(b));
+  return fields.filter((f) => f.startsWith("summary.") && !internal(f) && !/_(low|high)$|\.rows$/.test(f)).sort((a, b) => weight(a) - weight(b) || a.localeCompare(b));
 }

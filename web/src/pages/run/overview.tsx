@@ -16,10 +16,11 @@ import css from "./run.module.css";
 import { commandLine, diffLines, visible } from "./text";
 
 /** A run at one look: what came of it, with what settings, what was said of it, from what code, on what machine. */
-export function Overview({ run }: { run: RunDetail }) {
+export function Overview({ run, alerts }: { run: RunDetail; alerts?: ReactNode }) {
   return (
     <SimpleGrid cols={{ base: 1, md: 2 }} spacing="xl" verticalSpacing="xl">
       <Stack gap="xl" miw={0}>
+        {alerts}
         <Results summary={run.summary ?? {}} />
         <Params params={run.params ?? {}} />
       </Stack>
@@ -347,7 +348,8 @@ function Code({ run }: { run: Whole }) {
   );
 }
 
-const known = new Set(["command", "git", "cpu", "cores", "memory_bytes", "os", "arch", "go", "kernel", "client"]); // "client" says nothing to people
+// What a client keeps with the run in its own form says nothing to people.
+const known = new Set(["client", "client_name", "command", "git", "cpu", "cores", "memory_bytes", "os", "arch", "go", "kernel"]);
 
 function Machine({ run }: { run: RunDetail }) {
   const { t, language } = useSpeech();

@@ -1,7 +1,7 @@
 // Which columns suit a project, and how a cell is written.
 
 import type { Column, RunRow, Value } from "../../api/contract";
-import { ago, duration, moment, number, shown } from "../../format";
+import { ago, duration, internal, moment, number, shown } from "../../format";
 import type { Language, Translate } from "../../i18n";
 
 export interface ShownColumn {
@@ -52,7 +52,7 @@ export function shownColumn(name: string, columns: ReadonlyMap<string, Column>):
 /** The columns of a table that nobody has arranged: how it went first, then what was chosen. */
 export function usualColumns(columns: Column[]): string[] {
   const names = new Set(columns.map((c) => c.name));
-  const hidden = (n: string) => /(_low|_high)$/.test(n) || /(^|\.)rows$/.test(n) || n.startsWith("summary.system");
+  const hidden = (n: string) => /(_low|_high)$/.test(n) || /(^|\.)rows$/.test(n) || n.startsWith("summary.system") || internal(n);
   const score = (c: Column) => {
     const n = c.name;
     const part = /\b(val|valid|validation)\b/.test(n) ? 0 : /\btest\b/.test(n) ? 1 : /\btrain\b/.test(n) ? 3 : 2;
@@ -66,7 +66,7 @@ export function usualColumns(columns: Column[]): string[] {
     .slice(0, 4)
     .map(({ c }) => c.name);
   const wanted = ["optimizer", "learning_rate", "lr", "batch_size", "epochs", "seed"].map((n) => "params." + n).filter((n) => names.has(n));
-  const others = columns.filter((c) => c.name.startsWith("params.") && !wanted.includes(c.name)).sort((a, b) => b.runs - a.runs).map((c) => c.name);
+  const others = columns.filter((c) => c.name.startsWith("params.") && !wanted.includes(c.name) && !internal(c.name)).sort((a, b) => b.runs - a.runs).map((c) => c.name);
   return ["state", ...summary, "created", "duration", ...[...wanted, ...others].slice(0, 5)];
 }
 

@@ -2,6 +2,7 @@ import { ActionIcon, Button, Checkbox, Drawer, Group, ScrollArea, Stack, Text, T
 import { IconArrowDown, IconArrowUp, IconPin, IconPinnedFilled, IconSearch } from "@tabler/icons-react";
 import { useState } from "react";
 import type { Column } from "../../api/contract";
+import { internal } from "../../format";
 import { useT } from "../../i18n";
 import { titleOf } from "./cells";
 import { fixedColumns } from "./where";
@@ -68,7 +69,7 @@ export function ColumnsPanel({ opened, onClose, columns, shown, left, usual, cha
             {t("runs.columns.hidden", { n: others.length })}
           </Text>
           {others.length > 0 && (
-            <Button size="compact-xs" variant="subtle" onClick={() => change([...shown, ...others.map((c) => c.name)])}>
+            <Button size="compact-xs" variant="subtle" onClick={() => change([...shown, ...others.map((c) => c.name).filter((n) => !internal(n))])}>
               {t("runs.columns.all")}
             </Button>
           )}

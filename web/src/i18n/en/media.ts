@@ -1,0 +1,35 @@
+import type { TextOf } from "../texts";
+
+// Texts of what a run recorded other than numbers, and of the page that gives a key.
+export const media = {
+  "run.tab.media": "Media",
+  "media.none": "Nothing but numbers was recorded",
+  "media.search": "Search by name",
+  "media.noMatch": "No name has “{text}” in it.",
+  "media.gone": "It is no longer there.",
+  "media.step": "Step {n}",
+  "media.step.of": "Step of {name}",
+  "media.cut": { one: "The first value is shown.", other: "The first {n} values are shown." },
+  "media.picture": "{name}, step {n}. {caption}",
+  "media.histogram.label": "Distribution of {name} at step {n}",
+  "media.histogram.note": { one: "{n} value from {from} to {to}", other: "{n} values from {from} to {to}" },
+  "media.from": "From",
+  "media.to": "To",
+  "media.count": "Values",
+  "media.table.odd": "This table cannot be shown here.",
+  "media.table.cut": "The first {shown} of {n} rows",
+  "media.file.gone": "The file {path} has not arrived, or is gone",
+  "media.file": "A file of this kind is a download.",
+  "media.html": "Pages of others are never opened here: they could act in your name. Download it and open it yourself.",
+  "media.alerts": "Alerts",
+  "media.alert.info": "Note",
+  "media.alert.warn": "Warning",
+  "media.alert.error": "Error",
+
+  "authorize.title": "Connect a client",
+  "authorize.text": "A client that asks for an API key takes this one. It can write runs and artifacts in your name, and is shown this once.",
+  "authorize.make": "Make a key",
+  "authorize.name": "From the page that clients open",
+  "authorize.open": "This server asks nobody to sign in. A client that insists on a key takes any that is long enough, such as this one:",
+  "authorize.again": "Keys are listed, and revoked, under Account.",
+} satisfies Record<string, TextOf>;

@@ -1,0 +1,35 @@
+import type { media as en } from "../en/media";
+import type { Same } from "../texts";
+
+export const media: Same<typeof en> = {
+  "run.tab.media": "Medios",
+  "media.none": "No se registró nada más que números",
+  "media.search": "Buscar por nombre",
+  "media.noMatch": "Ningún nombre contiene «{text}».",
+  "media.gone": "Ya no está.",
+  "media.step": "Paso {n}",
+  "media.step.of": "Paso de {name}",
+  "media.cut": { one: "Se muestra el primer valor.", other: "Se muestran los primeros {n} valores." },
+  "media.picture": "{name}, paso {n}. {caption}",
+  "media.histogram.label": "Distribución de {name} en el paso {n}",
+  "media.histogram.note": { one: "{n} valor de {from} a {to}", other: "{n} valores de {from} a {to}" },
+  "media.from": "Desde",
+  "media.to": "Hasta",
+  "media.count": "Valores",
+  "media.table.odd": "Esta tabla no se puede mostrar aquí.",
+  "media.table.cut": "Las primeras {shown} de {n} filas",
+  "media.file.gone": "El archivo {path} no ha llegado o ya no está",
+  "media.file": "Un archivo de este tipo se descarga.",
+  "media.html": "Las páginas ajenas nunca se abren aquí: podrían actuar en tu nombre. Descárgala y ábrela tú.",
+  "media.alerts": "Avisos",
+  "media.alert.info": "Nota",
+  "media.alert.warn": "Advertencia",
+  "media.alert.error": "Error",
+
+  "authorize.title": "Conectar un cliente",
+  "authorize.text": "Un cliente que pide una clave de API acepta esta. Puede escribir ejecuciones y artefactos en tu nombre, y se muestra una sola vez.",
+  "authorize.make": "Crear una clave",
+  "authorize.name": "De la página que abren los clientes",
+  "authorize.open": "Este servidor no pide a nadie que inicie sesión. Un cliente que insiste en una clave acepta cualquiera lo bastante larga, como esta:",
+  "authorize.again": "Las claves se ven, y se revocan, en Cuenta.",
+};
