@@ -125,20 +125,11 @@ func serve(ctx context.Context, seconds, runs int) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\tanswers\tp50 ms\tp95 ms\tp99 ms\tmost ms")
 	var all []time.Duration
-	row := func(name string, list []time.Duration) {
-		slices.Sort(list)
-		at := func(part float64) float64 { return float64(list[int(part*float64(len(list)-1))].Microseconds()) / 1000 }
-		fmt.Fprintf(w, "%s\t%d\t%.3g\t%.3g\t%.3g\t%.3g\n", name, len(list), at(0.5), at(0.95), at(0.99), at(1))
-	}
 	for _, name := range []string{"table of 100 runs", "table, filtered and sorted", "one run", "chart of 20 series", "columns"} {
-		if len(times[name]) > 0 {
-			row(name, times[name])
-			all = append(all, times[name]...)
-		}
+		timesRow(w, name, times[name])
+		all = append(all, times[name]...)
 	}
-	if len(all) > 0 {
-		row("all", all)
-	}
+	timesRow(w, "all", all)
 	return w.Flush()
 }
 
@@ -252,4 +243,58 @@ func ask(ctx context.Context, client *http.Client, method, url string, body any)
 	}
 	_, err = io.Copy(io.Discard, answer.Body)
 	return err
+}
+
+// columns times the list of the fields that many runs have, 500 params and 500
+// results each, from the question to the last byte of the answer.
+func columns(ctx context.Context, rounds, runs int) error {
+	if runs == 0 {
+		runs = 10_000
+	}
+	dir, err := os.MkdirTemp("", "solera-columns-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	db, err := store.OpenSQLite(ctx, filepath.Join(dir, "solera.db"))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := 0; i < runs; {
+		first := i
+		err := db.Update(ctx, func(tx solera.Tx) error {
+			for i = first; i < min(first+200, runs); i++ {
+				if err := tx.CreateRun(sweptRun(random, i, 500)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	t := &tracking.Tracker{Store: db}
+	mux := http.NewServeMux()
+	api.Register(mux, api.Options{Workspace: func(string) (*tracking.Tracker, error) { return t, nil }})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mux.ServeHTTP(w, r.WithContext(auth.WithPrincipal(r.Context(), auth.Anyone())))
+	}))
+	defer server.Close()
+	var times []time.Duration
+	for range rounds + 1 {
+		start := time.Now()
+		if err := ask(ctx, server.Client(), http.MethodGet, server.URL+api.Root+"/workspaces/default/runs/columns?project=sweep", nil); err != nil {
+			return err
+		}
+		times = append(times, time.Since(start))
+	}
+	first := times[0]
+	times = times[1:]
+	slices.Sort(times)
+	fmt.Printf("columns of %d runs × 1,000: %v the first time, then %v [%v..%v] of %d\n", runs, first.Round(time.Millisecond),
+		times[len(times)/2].Round(time.Millisecond), times[0].Round(time.Millisecond), times[len(times)-1].Round(time.Millisecond), len(times))
+	return nil
 }

@@ -9,6 +9,8 @@
 //	go run ./bench -only runs       finding, sorting and counting 100,000 runs
 //	go run ./bench -only points     the store: points on disk a second, a chart, bytes a point
 //	go run ./bench -only api -n 10  answers of the server in 10 s: 50 readers while 20 writers log
+//	go run ./bench -only load       the same over the network, 60 s (-n), every point counted afterwards
+//	go run ./bench -only columns    the list of 1,000 columns of 10,000 runs
 //
 // Every measurement is a process of its own, so none inherits a warm cache, a
 // grown heap or a thread pool from the one before it.
@@ -53,9 +55,12 @@ type result struct {
 	Notes         []string  `json:"notes,omitempty"` // lines of a table
 }
 
+// defaultRounds is -n unless it is given.
+const defaultRounds = 5
+
 func main() {
-	rounds := flag.Int("n", 5, "rounds; in each, every contestant runs once")
-	only := flag.String("only", "", "wine, sweep, big, csv, scale, runs, points or api; empty means the first four")
+	rounds := flag.Int("n", defaultRounds, "rounds; in each, every contestant runs once")
+	only := flag.String("only", "", "wine, sweep, big, csv, scale, runs, columns, points, api or load; empty means the first four")
 	python := flag.String("python", "/usr/bin/python3", "interpreter that has torch and sklearn (Debian: python3-torch, python3-sklearn)")
 	rows := flag.Int("rows", 0, "scale, runs, api: only this many rows, or runs; 0 means all")
 	work := flag.String("work", "", "do this work and print one JSON object (how bench calls itself)")
@@ -87,6 +92,13 @@ func run(ctx context.Context, rounds int, only, python string, rows int, work st
 		return points(ctx, rounds)
 	case "api":
 		return serve(ctx, rounds, rows)
+	case "load":
+		if rounds == defaultRounds {
+			rounds = 60
+		}
+		return load(ctx, rounds)
+	case "columns":
+		return columns(ctx, rounds, rows)
 	}
 	self, err := os.Executable()
 	if err != nil {

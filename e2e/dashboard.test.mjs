@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { launch, open, project, serve, settled, slowTraining, until, violations, wine, workshop } from "./harness.mjs";
+import { launch, open, project, reported, serve, settled, slowTraining, until, violations, wine, workshop } from "./harness.mjs";
 
 let shop, browser, server, runs;
 const home = `/p/${project}`;
@@ -190,6 +190,55 @@ describe("on a server of one's own", () => {
     }
   });
 
+  test("what a run of the W&B client recorded is seen, and cannot act", async (t) => {
+    const run = await reported(server);
+    const printed = `/default/${run.project}/runs/${run.name}`; // as its client says where to look
+    await visit(printed, async (page) => {
+      assert.match(page.url(), new RegExp(`/p/${run.project}/runs/${run.name}$`));
+      await page.getByText("It learns slowly").waitFor();
+      await page.getByRole("tab", { name: "Media" }).click();
+      const samples = page.locator('[data-medium="image"]');
+      const picture = samples.getByRole("img").first();
+      await picture.waitFor();
+      await until("the picture is there", () => picture.evaluate((i) => i.complete && i.naturalWidth === 48));
+      await samples.getByText("second <b>not bold</b>").waitFor();
+      await samples.getByText("first of step 3").waitFor();
+      await samples.getByRole("slider").focus();
+      await page.keyboard.press("Home");
+      await samples.getByText("first of step 0").waitFor();
+      assert.equal(await page.locator('svg[data-chart="histogram"]').count(), 2);
+      const packed = page.locator('[data-medium="histogram"]').filter({ hasText: "gradients" });
+      await packed.getByRole("button", { name: "gradients as table" }).or(packed.getByRole("button").first()).first().click();
+      await packed.getByRole("cell", { name: "0.25" }).first().waitFor();
+      await page.getByRole("table", { name: "predictions" }).getByText("class_2").waitFor();
+      await page.getByText("<script>alert(1)</script>").waitFor();
+      await page.getByRole("link", { name: "media/html/page.html" }).waitFor();
+      await page.getByRole("tab", { name: "Files" }).click();
+      await page.getByRole("link", { name: "notes.txt" }).waitFor();
+      await page.getByRole("tab", { name: "Charts" }).click();
+      await page.getByRole("heading", { name: "loss" }).waitFor();
+      assert.equal(await page.getByRole("heading", { name: "_runtime" }).count(), 0);
+      assert.match(await page.title(), /Solera/);
+    }, { height: 2400 }); // what is out of sight is not read
+    const answer = await fetch(`${server.url}/api/v1/workspaces/default/runs/${run.name}/files/media/html/page.html`);
+    assert.match(answer.headers.get("content-disposition"), /^attachment/);
+    assert.equal(answer.headers.get("content-type"), "application/octet-stream");
+    for (const look of [{ theme: "light" }, { theme: "dark", language: "es" }, { theme: "light", width: 390, height: 800 }]) {
+      for (const tab of ["overview", "media", "files"]) {
+        await t.test(`${tab}, ${look.width ? "narrow" : look.theme}`, () =>
+          visit(
+            `/p/${run.project}/runs/${run.name}?tab=${tab}`,
+            async (page) => {
+              assert.deepEqual(await violations(page), []);
+              const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+              assert.ok(over <= 0, `the page is ${over} pixels wider than the window`);
+            },
+            look,
+          ));
+      }
+    }
+  });
+
   test("pages of users never run in the origin", async () => {
     const answer = await fetch(`${server.url}/api/v1/workspaces/default/artifacts/${project}/wine-raw/v0/files/schema.json`);
     assert.equal(answer.status, 200);
@@ -252,6 +301,21 @@ describe("on a server of a team", () => {
     }
   });
 
+  test("an address that a client printed asks to sign in, and then leads to its page", async () => {
+    const tab = await open(browser, team);
+    try {
+      tab.expect(/401/);
+      await tab.go(`/default/${project}/runs/${trained("exp001").id}`);
+      await tab.page.getByRole("textbox", { name: "API key" }).fill(team.key);
+      await tab.page.getByRole("button", { name: "Sign in" }).click();
+      await tab.page.waitForURL(new RegExp(`${home}/runs/${trained("exp001").id}$`));
+      await tab.page.getByRole("tab", { name: "Evaluation" }).waitFor();
+      assert.deepEqual(tab.faults, []);
+    } finally {
+      await tab.close();
+    }
+  });
+
   test("without credentials nothing is told", async () => {
     for (const path of ["projects", `runs?project=${project}`, "artifacts", "audit", `lineage?ref=${project}/wine-raw:v0`]) {
       const answer = await fetch(`${team.url}/api/v1/workspaces/default/${path}`);
@@ -276,6 +340,16 @@ describe("on a server of a team", () => {
       await page.getByRole("button", { name: "Sign in" }).click();
       await page.getByRole("link", { name: "wine-raw" }).waitFor();
       assert.match(page.url(), /artifacts$/);
+
+      // The page that clients open gives a key that they can write with.
+      await tab.go("/authorize");
+      await page.getByRole("button", { name: "Make a key" }).click();
+      const given = await page.getByTestId("new-key").innerText();
+      const viewer = await fetch(`${team.url}/graphql`, {
+        method: "POST", body: JSON.stringify({ query: "query Viewer { viewer { id entity } }" }),
+        headers: { "Content-Type": "application/json", Authorization: `Basic ${Buffer.from(`api:${given}`).toString("base64")}` },
+      });
+      assert.equal((await viewer.json()).data.viewer.entity, "default");
 
       // A key is made, shown once, and revoked.
       await tab.go("/account");

@@ -11,6 +11,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
+import { deflateSync } from "node:zlib";
 
 const root = resolve(import.meta.dirname, "..");
 // The tools are those of the dashboard.
@@ -184,4 +185,90 @@ export async function until(what, fn, seconds = 20) {
     if (Date.now() > end) throw new Error(`after ${seconds} s still not: ${what}`);
     await new Promise((r) => setTimeout(r, 150));
   }
+}
+
+/** A PNG of one colour, small enough to be made here. */
+function png(width, height, [r, g, b]) {
+  const table = Uint32Array.from({ length: 256 }, (_, n) => {
+    for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
+    return n >>> 0;
+  });
+  const chunk = (type, data) => {
+    const body = Buffer.concat([Buffer.from(type, "latin1"), data]);
+    let crc = 0xffffffff;
+    for (const x of body) crc = table[(crc ^ x) & 0xff] ^ (crc >>> 8);
+    const head = Buffer.alloc(4);
+    head.writeUInt32BE(data.length);
+    const tail = Buffer.alloc(4);
+    tail.writeUInt32BE((crc ^ 0xffffffff) >>> 0);
+    return Buffer.concat([head, body, tail]);
+  };
+  const size = Buffer.alloc(13);
+  size.writeUInt32BE(width, 0);
+  size.writeUInt32BE(height, 4);
+  size.set([8, 2, 0, 0, 0], 8);
+  const line = Buffer.concat([Buffer.from([0]), ...Array.from({ length: width }, () => Buffer.from([r, g, b]))]);
+  const raw = Buffer.concat(Array.from({ length: height }, () => line));
+  return Buffer.concat([Buffer.from("89504e470d0a1a0a", "hex"), chunk("IHDR", size), chunk("IDAT", deflateSync(raw)), chunk("IEND", Buffer.alloc(0))]);
+}
+
+/** A run as the W&B client reports one: numbers, pictures, distributions, a table, texts, a page, an alert. */
+export async function reported(server, name = "k7q2mx") {
+  const project = "media";
+  const send = async (method, address, body, type = "application/json") => {
+    const answer = await fetch(new URL(address, server.url), { method, body, headers: { "Content-Type": type } });
+    if (!answer.ok) throw new Error(`${method} ${address}: ${answer.status} ${await answer.text()}`);
+    return answer;
+  };
+  const ask = async (query, variables) => {
+    const { data, errors } = await (await send("POST", "/graphql", JSON.stringify({ query, variables }))).json();
+    if (errors) throw new Error(JSON.stringify(errors));
+    return data;
+  };
+  await ask(
+    `mutation UpsertBucket($name: String, $project: String, $entity: String, $config: JSONString, $displayName: String) {
+      upsertBucket(input: {name: $name, modelName: $project, entityName: $entity, config: $config, displayName: $displayName}) { bucket { id name } inserted } }`,
+    { name, project, entity: "default", config: JSON.stringify({ lr: { value: 0.01 }, _wandb: { value: { cli_version: "0.31.0" } } }), displayName: "a reported run" },
+  );
+  const steps = 4;
+  const history = Array.from({ length: steps }, (_, i) => ({
+    _step: i,
+    _runtime: i,
+    _timestamp: 1_700_000_000 + i,
+    loss: 1 / (i + 1),
+    samples: { _type: "images/separated", width: 48, height: 32, format: "png", count: 2, filenames: [`media/images/samples_${i}_0.png`, `media/images/samples_${i}_1.png`], captions: [`first of step ${i}`, "second <b>not bold</b>"] },
+    weights: { _type: "histogram", bins: [-2, -1, 0, 1, 2], values: [i, 4 * i + 1, 9, 2] },
+    gradients: { _type: "histogram", packedBins: { min: -1, size: 0.25, count: 8 }, values: [1, 2, 4, 8 + i, 8, 4, 2, 1] },
+    remark: `after step ${i}: <script>alert(1)</script>`,
+  }));
+  history[steps - 1].page = { _type: "html-file", path: "media/html/page.html" };
+  history[steps - 1].predictions = { _type: "table-file", path: "media/table/predictions.table.json", ncols: 3, nrows: 2 };
+  history[steps - 1].shape = { width: 3, layers: [64, 32] };
+  const files = {
+    "media/html/page.html": "<script>document.title = 'taken over'</script>",
+    "media/table/predictions.table.json": JSON.stringify({ columns: ["row", "called", "picture"], data: [[7, "class_0", { _type: "image-file", path: "media/images/samples_0_0.png" }], [12, "class_2", null]] }),
+    "notes.txt": "kept with the run\n",
+  };
+  for (let i = 0; i < steps; i++) for (const j of [0, 1]) files[`media/images/samples_${i}_${j}.png`] = png(48, 32, [(60 * i) % 256, 90 + 100 * j, 200 - 50 * i]);
+  const { createRunFiles } = await ask(
+    `mutation CreateRunFiles($entity: String!, $project: String!, $run: String!, $files: [String!]!) {
+      createRunFiles(input: {entityName: $entity, projectName: $project, runName: $run, files: $files}) { runID uploadHeaders files { name uploadUrl } } }`,
+    { entity: "default", project, run: name, files: Object.keys(files) },
+  );
+  for (const f of createRunFiles.files) await send("PUT", f.uploadUrl, files[f.name], "application/octet-stream");
+  await send("POST", `/files/default/${project}/${name}/file_stream`, JSON.stringify({
+    files: {
+      "wandb-history.jsonl": { offset: 0, content: history.map((h) => JSON.stringify(h)) },
+      "wandb-summary.json": { offset: 0, content: [JSON.stringify({ loss: 0.25, _step: steps - 1, _runtime: 3, samples: history[steps - 1].samples })] },
+      "output.log": { offset: 0, content: ["2026-11-29T20:00:00.000000 it begins\n"] },
+    },
+    uploaded: Object.keys(files),
+  }));
+  await ask(
+    `mutation NotifyScriptableRunAlert($entityName: String!, $projectName: String!, $runName: String!, $title: String!, $text: String!, $severity: AlertSeverity, $waitDuration: Duration) {
+      notifyScriptableRunAlert(input: {entityName: $entityName, projectName: $projectName, runName: $runName, title: $title, text: $text, severity: $severity, waitDuration: $waitDuration}) { success } }`,
+    { entityName: "default", projectName: project, runName: name, title: "It learns slowly", text: "The loss is still 0.25.", severity: "WARN", waitDuration: 0 },
+  );
+  await send("POST", `/files/default/${project}/${name}/file_stream`, JSON.stringify({ complete: true, exitcode: 0 }));
+  return { project, name };
 }

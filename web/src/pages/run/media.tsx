@@ -131,7 +131,7 @@ function Medium({ run, name, kind, ended }: { run: RunDetail; name: string; kind
   return (
     <div ref={ref} data-medium={as}>
       {as === "histogram" ? (
-        <Box>
+        <Box maw={720}>
           {body}
           {slider}
         </Box>
@@ -153,6 +153,9 @@ function Medium({ run, name, kind, ended }: { run: RunDetail; name: string; kind
 // Only types that the server serves as pictures; the rest is a download.
 const isPicture = (path: string) => /\.(png|jpe?g|gif|webp)$/i.test(path);
 
+// A picture of a few pixels is shown larger, as such.
+const least = 160;
+
 function Pictures({ run, name, step, items }: { run: string; name: string; step: number; items: Item[] }) {
   const { t } = useSpeech();
   const all = items.flatMap((i) => picturesOf(i.value));
@@ -162,7 +165,7 @@ function Pictures({ run, name, step, items }: { run: string; name: string; step:
       {all.map((p, i) => (
         <figure key={i} className={css.picture}>
           {isPicture(p.path) ? (
-            <Image src={fileAddress(run, p.path)} alt={t("media.picture", { name, n: step, caption: visible(p.caption) })} fit="contain" mah={360} loading="lazy" radius="sm" />
+            <Image src={fileAddress(run, p.path)} alt={t("media.picture", { name, n: step, caption: visible(p.caption) })} fit="contain" w={p.width === undefined ? "auto" : Math.max(p.width, least)} maw="100%" mah={360} loading="lazy" radius="sm" style={p.width !== undefined && p.width < least ? { imageRendering: "pixelated" } : {}} />
           ) : (
             <Download run={run} path={p.path} />
           )}
@@ -338,7 +341,7 @@ export function Alerts({ run, ended }: { run: RunDetail; ended: boolean }) {
               <Text size="sm" style={{ whiteSpace: "pre-wrap", overflowWrap: "anywhere" }}>
                 {a.text.split("\n").map(visible).join("\n")}
               </Text>
-              <Text size="xs" c="dimmed" mt={2}>
+              <Text size="xs" mt={2}>
                 {t(`media.alert.${a.level}`)} · {t("media.step", { n: i.step })} · <Ago time={i.time} />
               </Text>
             </Alert>
