@@ -3,15 +3,16 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { launch, open, project, reported, serve, settled, slowTraining, until, violations, wine, workshop } from "./harness.mjs";
+import { launch, open, project, reported, searched, searching, serve, settled, slowTraining, until, violations, wine, workshop } from "./harness.mjs";
 
-let shop, browser, server, runs;
+let shop, browser, server, runs, sweep;
 const home = `/p/${project}`;
 
 before(async () => {
   shop = workshop();
   await wine(shop);
   [browser, server] = await Promise.all([launch(), serve(shop)]);
+  sweep = await searched(server);
   const answer = await fetch(`${server.url}/api/v1/workspaces/default/runs?project=${project}&limit=100`);
   runs = (await answer.json()).runs;
 });
@@ -139,6 +140,19 @@ describe("on a server of one's own", () => {
       await page.getByText(/The chain of .* entries is whole/).waitFor();
     }));
 
+  test("a sweep shows its best trial, and is paused and resumed", () =>
+    visit(`/p/${searching}/sweeps`, async (page) => {
+      await page.getByRole("link", { name: "rates" }).click();
+      await page.getByRole("heading", { name: "rates" }).waitFor();
+      await page.getByRole("link", { name: "Trial 2" }).waitFor();
+      assert.equal(await page.locator("svg[data-chart=progress] circle").count(), 2);
+      await page.getByText("3 of 8").first().waitFor();
+      await page.getByRole("button", { name: "Pause" }).click();
+      await page.getByText("paused", { exact: true }).waitFor();
+      await page.getByRole("button", { name: "Resume" }).click();
+      await page.getByText("running", { exact: true }).waitFor();
+    }));
+
   test("everything is said in Spanish too", () =>
     visit(
       `${home}/artifacts/wine-raw/v0`,
@@ -169,6 +183,9 @@ describe("on a server of one's own", () => {
       `${home}/diff?a=wine-raw:v0&b=wine-raw:v1`,
       `${home}/lineage/trained-wine-model-exp003/v0`,
       `${home}/lineage/trained-wine-model-exp003/v0?view=list`,
+      `${home}/sweeps`,
+      `/p/${searching}/sweeps`,
+      `/p/${searching}/sweeps/${sweep}`,
       `${home}/audit`,
       "/account",
       "/nowhere",
