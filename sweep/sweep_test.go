@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/solera-ml/solera"
+	"github.com/solera-ml/solera/internal/clustertest"
 	"github.com/solera-ml/solera/store"
 	"github.com/solera-ml/solera/sweep"
 )
@@ -28,7 +29,13 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	db, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "solera.db"))
+	var db *store.DB
+	var err error
+	if server := clustertest.Postgres(t); server != "" {
+		db, err = store.OpenPostgres(t.Context(), server)
+	} else {
+		db, err = store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "solera.db"))
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
