@@ -124,9 +124,10 @@ export async function searched(server) {
     const beat = await ask('mutation($a:ID!){agentHeartbeat(input:{id:$a,runState:"{}"}){commands}}', { a: agent });
     const run = JSON.parse(beat.agentHeartbeat.commands)[0].run_id;
     if (loss === undefined) break;
-    await ask("mutation($n:String!,$p:String!,$s:String!){upsertBucket(input:{name:$n,modelName:$p,sweep:$s,config:\"{}\"}){bucket{id}}}", { n: run, p: searching, s: sweep });
+    await ask("mutation($n:String!,$p:String!,$s:String!,$c:JSONString){upsertBucket(input:{name:$n,modelName:$p,sweep:$s,config:$c}){bucket{id}}}", { n: run, p: searching, s: sweep, c: '{"_wandb":{"value":{"t":{}}}}' });
     const body = { files: { "wandb-history.jsonl": { offset: 0, content: [JSON.stringify({ _step: 0, loss })] } }, complete: true, exitcode: 0 };
-    await fetch(`${server.url}/files/default/${searching}/${run}/file_stream`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    const answer = await fetch(`${server.url}/files/default/${searching}/${run}/file_stream`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    if (!answer.ok) throw new Error(await answer.text());
   }
   return sweep;
 }

@@ -45,11 +45,11 @@ export function Sweeps() {
     return (
       <Box mt="8vh">
         <Empty title={t("sweeps.none")} icon={<IconAdjustmentsSearch size={40} stroke={1.2} aria-hidden />}>
-          <Stack gap="sm" align="center">
+          <Stack gap="sm" align="center" maw="calc(100vw - 64px)">
             <span>{t("sweeps.noneText")}</span>
             <Command>{`export WANDB_BASE_URL=${location.origin}`}</Command>
             <Command>{`wandb sweep --project ${project} sweep.yaml`}</Command>
-            <Code block ta="left" aria-label="sweep.yaml" miw={280}>
+            <Code block ta="left" aria-label="sweep.yaml" w="100%" maw={480} tabIndex={0} style={{ overflow: "auto" }}>
               {"program: train.py\nmethod: bayes\nmetric: {name: val_loss, goal: minimize}\nparameters:\n  lr: {distribution: log_uniform_values, min: 0.0001, max: 0.1}\n  units: {values: [32, 64, 128]}"}
             </Code>
           </Stack>

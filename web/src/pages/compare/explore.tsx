@@ -190,9 +190,10 @@ export function ParallelPart({ project, runs, fields, metrics }: { project: stri
               {shortField(a.field)}
             </Text>
             <Group gap="sm" my={4}>
-              <Checkbox size="xs" label={t("compare.flip")} aria-label={`${t("compare.flip")}: ${a.field}`} checked={Boolean(a.flip)} onChange={(e) => put(choices.map((c, k) => (k === i ? { ...c, flip: e.currentTarget.checked } : c)))} />
+              <Checkbox size="md" styles={{ label: { fontSize: "var(--mantine-font-size-xs)" } }} label={t("compare.flip")} aria-label={`${t("compare.flip")}: ${a.field}`} checked={Boolean(a.flip)} onChange={(e) => put(choices.map((c, k) => (k === i ? { ...c, flip: e.currentTarget.checked } : c)))} />
               <Checkbox
-                size="xs"
+                size="md"
+                styles={{ label: { fontSize: "var(--mantine-font-size-xs)" } }}
                 label={t("chart.log")}
                 aria-label={`${t("chart.log")}: ${a.field}`}
                 disabled={!a.canLog}
@@ -210,6 +211,7 @@ export function ParallelPart({ project, runs, fields, metrics }: { project: stri
               min={0}
               max={100}
               minRange={1}
+              thumbSize={24}
               label={(v) => sliderText(a, v / 100, language)}
               value={a.brush ? [Math.round(Math.min(...a.brush) * 100), Math.round(Math.max(...a.brush) * 100)] : [0, 100]}
               onChange={([low, high]) => brush(a.field, low === 0 && high === 100 ? undefined : [low / 100, high / 100])}
