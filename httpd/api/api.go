@@ -47,6 +47,7 @@ type service struct {
 	heavy   chan struct{} // and one per answer that takes much of the machine
 	scored  *cache[within[solera.Digest], *scored]
 	tables  *cache[within[string], *tablePreview]
+	fields  *cache[within[string], *columnsOf]
 }
 
 // Register adds the routes of the API to mux. Whoever serves mux limits the
@@ -67,7 +68,7 @@ func Register(mux humago.Mux, o Options) {
 }
 
 func newService(o Options) *service {
-	return &service{Options: o, heavy: make(chan struct{}, heavyAtOnce), scored: newCache[within[solera.Digest], *scored](64), tables: newCache[within[string], *tablePreview](8)}
+	return &service{Options: o, heavy: make(chan struct{}, heavyAtOnce), scored: newCache[within[solera.Digest], *scored](64), tables: newCache[within[string], *tablePreview](8), fields: newCache[within[string], *columnsOf](64)}
 }
 
 // heavyAtOnce is how many answers are made at once that read whole files. Others

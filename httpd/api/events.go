@@ -85,10 +85,7 @@ func (s *service) eventRoutes() {
 			Last    string   `header:"Last-Event-ID" maxLength:"16384" doc:"goes on after that event; browsers send it by themselves"`
 		},
 		) (*huma.StreamResponse, error) {
-			f, err := newFollower(ctx, t, in.Runs, in.Project, in.Last)
-			if err != nil {
-				return nil, err
-			}
+			// Before anything is read: a flood shall cost the database nothing.
 			select {
 			case s.streams <- struct{}{}:
 			default:
@@ -96,6 +93,11 @@ func (s *service) eventRoutes() {
 					Status: http.StatusServiceUnavailable, Title: http.StatusText(http.StatusServiceUnavailable),
 					Detail: "too many event streams are open; close some, or ask for fewer",
 				}
+			}
+			f, err := newFollower(ctx, t, in.Runs, in.Project, in.Last)
+			if err != nil {
+				<-s.streams
+				return nil, err
 			}
 			return &huma.StreamResponse{Body: func(c huma.Context) {
 				defer func() { <-s.streams }()

@@ -60,12 +60,7 @@ func (s *service) runRoutes() {
 			Project string `query:"project" maxLength:"128"`
 		},
 		) (*answer[[]Column], error) {
-			found, err := t.Columns(ctx, in.Project)
-			columns := []Column{}
-			for _, c := range found {
-				columns = append(columns, Column{c.Name, c.Kind, c.Runs, list(c.Some)})
-			}
-			return answered(columns, err)
+			return answered(s.columns(ctx, t, in.Project))
 		})
 	add(s, route{method: http.MethodPost, path: "/runs/groups", id: "group-runs", summary: "Put runs together by the values of fields", tag: "runs", role: auth.Viewer},
 		func(ctx context.Context, t *tracking.Tracker, in *struct {
