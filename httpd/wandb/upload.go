@@ -58,7 +58,7 @@ func (s *service) uploadMutations() map[string]root {
 // announcement reads the input of createArtifact.
 func (s *service) announcement(c *call, in *args) (*space, tracking.Pending, error) {
 	p := tracking.Pending{
-		Project: in.Need("projectName"), Artifact: in.Need("artifactCollectionName"), Type: in.Need("artifactTypeName"),
+		Project: in.Need("projectName"), Artifact: in.Text("artifactCollectionName"), Type: in.Need("artifactTypeName"),
 		Claim: in.Need("digest"), Description: in.Text("description"), Client: in.Text("clientID"), Line: in.Text("sequenceClientID"),
 		Lifetime: max(in.Int("ttlDurationSeconds", 0), 0), Group: in.Text("distributedID"),
 		Metadata: in.Object("metadata"),
@@ -67,6 +67,13 @@ func (s *service) announcement(c *call, in *args) (*space, tracking.Pending, err
 		// Solera's own client. The version is to have the digest that it has there;
 		// clients read back what they sent.
 		p.Metadata, p.Remarks = own, p.Metadata
+	}
+	// Some clients name it as the only one of a list.
+	if names := in.Texts("artifactCollectionNames"); p.Artifact == "" && len(names) == 1 {
+		p.Artifact = names[0]
+	}
+	if p.Artifact == "" {
+		p.Artifact = in.Need("artifactCollectionName")
 	}
 	for _, alias := range in.Inputs("aliases") {
 		// Those for other collections come with linkArtifact.
