@@ -134,6 +134,28 @@ test-workflows: $(ACTIONLINT) $(ACT) ## Check the workflows of the wine example 
 	go mod download
 	go run ./internal/workflows -act $(ACT) -actionlint $(ACTIONLINT)
 
+# The clients need Debian's python3-venv, python3-torch and python3-sklearn, and
+# the package index once. SCRIPT=runs,sweeps and ONLY=runs.nan run a part.
+INTEROP = go run ./internal/interop $(if $(SCRIPT),-script $(SCRIPT)) $(if $(ONLY),-only '$(ONLY)') $(if $(CLIENT),-client $(CLIENT))
+
+.PHONY: interop
+interop: build $(VERSITYGW) ## Let the real clients of Weights & Biases log to servers of every kind (UPDATE=1 writes the table).
+	@if command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then \
+		go run ./internal/cluster -versitygw $(abspath $(VERSITYGW)) $(INTEROP) $(if $(UPDATE),-update); \
+	else $(INTEROP) $(if $(UPDATE),-update); fi
+
+.PHONY: interop-clients
+interop-clients: ## Only install those clients.
+	$(INTEROP) -install
+
+.PHONY: interop-record
+interop-record: build ## Write anew what those clients and the server say, for the tests of httpd/wandb.
+	$(INTEROP) -record
+
+.PHONY: interop-load
+interop-load: build ## Let 20 of those clients log at once, and count what arrives.
+	$(INTEROP) -load
+
 .PHONY: examples
 examples: build ## Run every project in examples/ and check the outcome.
 	examples/check
