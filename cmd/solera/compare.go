@@ -94,10 +94,14 @@ func (a *app) printComparison(c tracking.Comparison, all bool) error {
 		differ = differ || slices.ContainsFunc(shown.Rows, func(r tracking.Row) bool { return !r.Same })
 		var rows [][]string
 		changes := false
+		of := restsOn(s)
 		for _, row := range shown.Rows {
+			if of.told(row.Key) {
+				continue
+			}
 			line := []string{cell(row.Key, 34)}
-			for _, v := range row.Values {
-				line = append(line, cell(compared(v), width))
+			for i, v := range row.Values {
+				line = append(line, cell(compared(v), width)+of.text(row.Key, i))
 			}
 			if len(c.Runs) == 2 {
 				line = append(line, change(row))
@@ -132,6 +136,45 @@ func (a *app) printComparison(c tracking.Comparison, all bool) error {
 		return a.printf("\n%s the same: --all shows them.\n", map[bool]string{true: "1 row is", false: fmt.Sprintf("%d rows are", hidden)}[hidden == 1])
 	}
 	return nil
+}
+
+// evidence is what the scores of a section rest on: the ends of their intervals
+// and the numbers of rows, by key.
+type evidence map[string][]any
+
+func restsOn(s tracking.Section) evidence {
+	e := make(evidence, len(s.Rows))
+	for _, row := range s.Rows {
+		e[row.Key] = row.Values
+	}
+	return e
+}
+
+func (e evidence) of(key string, i int) any {
+	if values := e[key]; i < len(values) {
+		return values[i]
+	}
+	return nil
+}
+
+// told reports whether a row is the end of an interval that another row shows.
+func (e evidence) told(key string) bool {
+	for _, end := range []string{"_low", "_high"} {
+		if score, ok := strings.CutSuffix(key, end); ok && e[score] != nil && e[score+"_low"] != nil && e[score+"_high"] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// text returns what is said of a score beside its value, as lists of runs have
+// it; "" where the run recorded nothing of the kind.
+func (e evidence) text(key string, i int) string {
+	low, high := e.of(key+"_low", i), e.of(key+"_high", i)
+	if low == nil || high == nil {
+		return ""
+	}
+	return restText(low, high, e.of(key[:strings.LastIndexByte(key, '.')+1]+"rows", i))
 }
 
 // compared returns a value for people, "-" for none.

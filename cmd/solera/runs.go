@@ -585,8 +585,14 @@ func withInterval(row solera.Fields, field string) string {
 	if low == nil || high == nil {
 		return text
 	}
-	text += " [" + cell(shortText(low), 10) + "–" + cell(shortText(high), 10) + "]"
-	if n := row[field[:strings.LastIndexByte(field, '.')+1]+"rows"]; n != nil {
+	return text + restText(low, high, row[field[:strings.LastIndexByte(field, '.')+1]+"rows"])
+}
+
+// restText returns what stands behind a score: its interval, and the number of
+// its rows unless n is nil.
+func restText(low, high, n any) string {
+	text := " [" + cell(shortText(low), 10) + "–" + cell(shortText(high), 10) + "]"
+	if n != nil {
 		text += " n " + cell(shortText(n), 10)
 	}
 	return text
