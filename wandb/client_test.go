@@ -313,7 +313,7 @@ func TestTheEndOfAContextIsTheEnd(t *testing.T) {
 	c.Backoff = time.Hour
 	why := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	time.AfterFunc(20*time.Millisecond, func() { cancel(why) })
+	c.Waiting = func(error, time.Duration) { cancel(why) }
 	began := time.Now()
 	if _, err := c.Viewer(ctx); !errors.Is(err, why) || !strings.Contains(err.Error(), "503") || time.Since(began) > 5*time.Second {
 		t.Errorf("got %v after %s", err, time.Since(began))
