@@ -5,7 +5,7 @@ import { Live, patchRun } from "./live";
 
 const row = (id: string, state: RunRow["state"]): RunRow => ({
   id, name: id, project: "p", stage: "", experiment: "", group: "", state, tags: [], created: null, started: null, finished: null,
-  duration: null, host: "", error: "", values: { "summary.loss": 1, "params.a": 2 },
+  duration: null, host: "", error: "", deleted: null, stopping: null, sweep: "", values: { "summary.loss": 1, "params.a": 2 },
 });
 
 test("listeners hear once a frame, and every point is kept", () => {

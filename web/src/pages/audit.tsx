@@ -4,7 +4,7 @@ import { IconCheck, IconHistory, IconLink, IconLinkOff } from "@tabler/icons-rea
 import { keepPreviousData, useInfiniteQuery, useMutation } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { Fragment, useState, type ReactNode } from "react";
-import { ask, ws, type Fields } from "../api";
+import { ask, ws } from "../api";
 import { moment, number, shown } from "../format";
 import { useSpeech, type Key } from "../i18n";
 import { usePageTitle } from "../parts/page";
@@ -12,27 +12,13 @@ import { Empty, Failed, Loading } from "../parts/status";
 import { useQueryTexts } from "../query";
 import { Digest, Page, Path, To, to, words } from "./artifacts/parts";
 import "./artifacts/artifacts.css";
+import type { components } from "../api/types";
 
-interface Entry {
-  n: number;
-  time: string;
-  actor: string;
-  action: string;
-  subject: string;
-  before: Fields;
-  after: Fields;
-  hash: string;
-}
-interface AuditPage {
-  entries: Entry[];
-  next: number; // 0: there are no more
-}
-interface Chain {
-  ok: boolean;
-  entries: number;
-  last: string;
-  problem?: string;
-}
+type Schemas = components["schemas"];
+
+type Entry = Schemas["AuditEntry"];
+type AuditPage = Schemas["AuditPage"];
+type Chain = Schemas["TrackingAuditCheck"];
 
 // What the filter offers; "run." is everything about runs.
 const actions = ["run.", "version.", "alias.", "statement.", "blob.", "key.", "document."];

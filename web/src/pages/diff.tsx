@@ -102,7 +102,7 @@ function Found({ diff: d, project }: { diff: VersionDiff; project: string }) {
 }
 
 const kinds = ["added", "removed", "changed", "relabelled", "moved"] as const;
-const colours: Record<(typeof kinds)[number], string> = { added: "teal", removed: "red", changed: "blue", relabelled: "grape", moved: "yellow" };
+const colours: Record<string, string> = { added: "teal", removed: "red", changed: "blue", relabelled: "grape", moved: "yellow" };
 
 function Rows({ diff: d }: { diff: RowsDiff }) {
   const { t, language } = useSpeech();

@@ -1,108 +1,36 @@
 import { queryOptions, type QueryClient } from "@tanstack/react-query";
 import { ask, href, ws } from "../../api";
+import type { components } from "../../api/types";
+
+type Schemas = components["schemas"];
 
 // What the server tells of artifacts, and how it is asked.
 
 export type Fields = Record<string, unknown>;
 
-export interface Artifact {
-  project: string;
-  name: string;
-  type: string;
-  newest: number; // -1: every version is deleted
-  created: string | null;
-  updated: string | null;
-}
+export type Artifact = Schemas["Artifact"];
 
-export interface FileEntry {
-  path: string;
-  digest: string;
-  size: number;
-  ref?: string;
-}
+export type FileEntry = Schemas["Entry"];
 
-export interface Version {
-  project: string;
-  name: string;
-  number: number;
-  type: string;
-  digest: string;
-  size: number;
-  metadata: Fields;
-  files: FileEntry[] | null;
-  aliases: string[];
-  run: string;
-  created: string | null;
-  tags: string[];
-  description: string;
-  expires: string | null;
-  deleted?: string | null;
-}
+/** A version, as lists and its own page have it alike. */
+export type Version = Omit<VersionRow, "signed" | "used_by">;
 
-export interface VersionRow extends Version {
-  signed: "signed" | "unsigned";
-  used_by: number;
-}
+export type VersionRow = Schemas["VersionRow"];
 
-export interface ArtifactRow extends Artifact {
-  versions: number; // that are not deleted
-  size: number; // bytes of the newest
-  version: VersionRow | null; // the newest that is not deleted
-}
+export type ArtifactRow = Schemas["ArtifactRow"];
 
-export interface ArtifactDetail {
-  artifact: Artifact;
-  versions: VersionRow[]; // deleted ones too
-}
+export type ArtifactDetail = Schemas["ArtifactDetail"];
 
-export interface VersionDetail extends Version {
-  signed: string; // key, "" if unsigned
-  used_by: string[];
-}
+export type VersionDetail = Schemas["VersionDetail"];
 
-export interface Histogram {
-  edges: number[];
-  counts: number[];
-}
+export type Histogram = Schemas["Histogram"];
 
-export interface PreviewColumn {
-  name: string;
-  type: "number" | "category" | "boolean" | "date";
-  missing: number;
-  unique: number;
-  mean: number | null;
-  sd: number | null;
-  histogram?: Histogram | null; // of numbers and dates (seconds since 1970)
-  top: { value: string; count: number }[]; // the most frequent first
-}
+export type PreviewColumn = Schemas["PreviewColumn"];
 
-export interface Tensor {
-  name: string;
-  type: string;
-  shape: number[];
-  count: number;
-  strange: number; // values that are NaN or infinite; the rest is of the others
-  mean: number | null;
-  sd: number | null;
-  min: number | null;
-  max: number | null;
-  histogram?: Histogram | null;
-}
+export type Tensor = Schemas["Tensor"];
 
 /** What is in a file. Fields that are not of its kind are empty. */
-export interface Preview {
-  kind: "table" | "json" | "text" | "tensors" | "binary";
-  size: number;
-  large: boolean; // too large to be shown, or to be shown whole
-  columns: PreviewColumn[];
-  rows: unknown[][];
-  numbers: number[]; // of the rows, in the source
-  total: number;
-  value: unknown;
-  text: string;
-  cut: boolean;
-  tensors: Tensor[];
-}
+export type Preview = Schemas["Preview"];
 
 export interface Resource {
   name?: string;
@@ -135,65 +63,17 @@ export interface Provenance {
   problems: string[]; // why it is not valid
 }
 
-export interface Problem {
-  ref: string;
-  path: string;
-  problem: string;
-  detail: string;
-}
+export type Problem = Schemas["Problem"];
 
-export interface Verification {
-  ok: boolean;
-  versions: number;
-  blobs: number;
-  bytes: number;
-  problems: Problem[];
-  deleted: number;
-  references: number;
-  keys: { id: string; owner: string; versions: number }[];
-}
+export type Verification = Schemas["TrackingVerification"];
 
-export interface RowChange {
-  kind: "added" | "removed" | "changed" | "relabelled" | "moved";
-  before: number;
-  after: number;
-  from: string;
-  to: string;
-  cells: { column: string; before: string; after: string }[];
-}
+export type RowChange = Schemas["TableRowChange"];
 
-export interface RowsDiff {
-  before: number;
-  after: number;
-  columns_added: string[];
-  columns_removed: string[];
-  columns_changed: { name: string; before: string; after: string }[];
-  added: number;
-  removed: number;
-  changed: number;
-  relabelled: number;
-  moved: number;
-  renumbered: number;
-  unchanged: number;
-  columns: { name: string; rows: number }[];
-  rows: RowChange[];
-}
+export type RowsDiff = Schemas["TableDiff"];
 
-export interface Change {
-  key: string;
-  before: string;
-  after: string;
-}
+export type Change = Schemas["PipelineChange"];
 
-export interface VersionDiff {
-  before: string;
-  after: string;
-  same: boolean;
-  rows: RowsDiff | null;
-  files: { path: string; change: "added" | "removed" | "changed"; before: string | null; after: string | null; first_difference: unknown }[];
-  metadata: Change[];
-  recipe: Change[];
-}
+export type VersionDiff = Schemas["PipelineVersionDiff"];
 
 const segments = (file: string) => file.split("/");
 

@@ -1,32 +1,15 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { ask, ws, type Num, type RunRow, type RunsPage } from "../../api";
+import { ask, ws, type RunRow, type RunsPage } from "../../api";
 import { valueOf, type Value } from "../../charts/stats";
+import type { components } from "../../api/types";
 
-export interface ComparedRow {
-  key: string;
-  /** Of the runs in order; null: the run lacks it. */
-  values: unknown[];
-  /** From the first run. */
-  differences: (Num | undefined)[];
-  same: boolean;
-}
+type Schemas = components["schemas"];
 
-export interface PairedTest {
-  part: string;
-  a: string;
-  b: string;
-  n: number;
-  only_a: number;
-  only_b: number;
-  p: number;
-  tied: boolean;
-}
+export type ComparedRow = Schemas["ComparedRow"];
 
-export interface Comparison {
-  runs: RunRow[];
-  sections: { name: string; rows: ComparedRow[] }[];
-  tests?: PairedTest[] | null;
-}
+export type PairedTest = Schemas["PairedTest"];
+
+export type Comparison = Schemas["Comparison"];
 
 export function useComparison(runs: string[]) {
   return useQuery({

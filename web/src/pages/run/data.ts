@@ -1,63 +1,25 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { ask, href, ws, type Num, type Score } from "../../api";
+import { ask, href, ws } from "../../api";
+import type { components } from "../../api/types";
+
+type Schemas = components["schemas"];
 
 /** One line that a run printed. */
-export interface Line {
-  n: number;
-  stream: string;
-  text: string;
-  time: string | null;
-}
+export type Line = Schemas["Line"];
 
-export interface ConsolePart {
-  lines: Line[] | null;
-  next: number;
-}
+export type ConsolePart = Schemas["Console"];
 
-export interface Bin {
-  from: number;
-  to: number;
-  confidence: number;
-  accuracy: number;
-  n: number;
-}
+export type Bin = Schemas["Bin"];
 
-export interface ClassScore {
-  class: string;
-  precision: Num;
-  recall: Num;
-  f1: Num;
-  n: number;
-}
+export type ClassScore = Schemas["ClassScore"];
 
-export interface PartScores {
-  rows: number;
-  scores: Record<string, Score>;
-  confusion: number[][];
-  reliability: Bin[] | null;
-  per_class: ClassScore[] | null;
-}
+export type PartScores = Schemas["PartScores"];
 
-export interface Evaluation {
-  warnings?: string[] | null;
-  classes: string[];
-  parts: Record<string, PartScores>;
-}
+export type Evaluation = Schemas["Evaluation"];
 
-export interface EvaluatedRow {
-  number: number;
-  true: string;
-  predicted: string;
-  probabilities: Num[];
-  loss: Num;
-  values: unknown[];
-}
+export type EvaluatedRow = Schemas["Row"];
 
-export interface EvaluatedRows {
-  columns: string[];
-  rows: EvaluatedRow[] | null;
-  total: number;
-}
+export type EvaluatedRows = Schemas["Rows"];
 
 export function useEvaluation(run: string, enabled: boolean) {
   return useQuery({

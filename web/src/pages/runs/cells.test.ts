@@ -3,7 +3,7 @@ import type { Column, RunRow } from "../../api/contract";
 import { translator } from "../../i18n";
 import { besides, cellText, distinct, intervalText, shownColumn, usualColumns, valueOf } from "./cells";
 
-const column = (name: string, kind: Column["kind"] = "number", runs = 3): Column => ({ name, kind, runs, some: null });
+const column = (name: string, kind: Column["kind"] = "number", runs = 3): Column => ({ name, kind, runs, some: [] });
 const wine = ["summary.best_epoch", "summary.test.accuracy", "summary.test.accuracy_high", "summary.test.accuracy_low", "summary.test.rows", "summary.val.accuracy", "summary.val.loss", "params.optimizer", "params.loss.focal", "params.learning_rate"].map((n) => column(n));
 
 test("how it went comes first, intervals and row counts are no columns", () => {

@@ -4,9 +4,9 @@ import { complete, faultAt, quoteField, tokens, wanted } from "./where";
 
 const columns: Column[] = [
   { name: "params.optimizer", kind: "text", runs: 3, some: ["adam", "sgd"] },
-  { name: "summary.val.accuracy", kind: "number", runs: 3, some: null },
-  { name: "summary.val loss", kind: "number", runs: 3, some: null },
-  { name: "params.nesterov", kind: "bool", runs: 3, some: null },
+  { name: "summary.val.accuracy", kind: "number", runs: 3, some: [] },
+  { name: "summary.val loss", kind: "number", runs: 3, some: [] },
+  { name: "params.nesterov", kind: "bool", runs: 3, some: [] },
 ];
 // | is where the cursor stands.
 const ask = (text: string) => {
