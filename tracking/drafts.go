@@ -147,9 +147,9 @@ type Origin struct {
 	Version solera.VersionID
 }
 
-// Open announces a version. One with the Client, or the Group, of a draft that
-// there is already is the same again: what it has become is returned, and
-// created is false. An artifact of another type is ErrConflict, as is a name
+// Open announces a version. One with the Client and the Claim, or the Group, of a
+// draft of this artifact that there is already is the same again: what it has
+// become is returned, and created is false. An artifact of another type is ErrConflict, as is a name
 // that a collection has.
 func (d *Drafts) Open(ctx context.Context, p Pending) (o Origin, created bool, err error) {
 	fail := func(err error) (Origin, bool, error) {
@@ -174,7 +174,7 @@ func (d *Drafts) Open(ctx context.Context, p Pending) (o Origin, created bool, e
 			return err
 		}
 		if p.Client != "" {
-			switch known, err := byClient(tx, p.Client); {
+			switch known, err := saidBefore(tx, p); {
 			case err == nil:
 				o = known
 				return nil
@@ -210,11 +210,37 @@ func (d *Drafts) Open(ctx context.Context, p Pending) (o Origin, created bool, e
 type mark struct {
 	Draft   string `json:"draft,omitempty"`
 	Version string `json:"version,omitempty"`
+	Claim   string `json:"claim,omitempty"` // of the Pending that a client named so
+}
+
+// saidBefore returns what a client announced before by the same words, as when
+// it did not hear the answer. It takes more than the name it gave: some draw that
+// by chance from a source that scripts seed, so that every script of a project,
+// and every run of it, gives the same names to other things. ErrNotFound: this is
+// new, and the name is its own from now on.
+func saidBefore(tx solera.Tx, p Pending) (Origin, error) {
+	o, err := byClient(tx, p.Client)
+	if err != nil {
+		return Origin{}, err
+	}
+	var m mark
+	if _, err := recall(tx, clientKind, p.Client, &m); err != nil {
+		return Origin{}, err
+	}
+	project, artifact := o.Version.Project, o.Version.Artifact
+	if o.Draft != nil {
+		project, artifact = o.Draft.Project, o.Draft.Artifact
+	}
+	if project != p.Project || artifact != p.Artifact || m.Claim != p.Claim {
+		return Origin{}, fmt.Errorf("client's name %.20q for %s: %w", p.Client, p.Artifact, solera.ErrNotFound)
+	}
+	return o, nil
 }
 
 // introduce keeps the names that a client gave.
 func (d *Drafts) introduce(tx solera.Tx, p Pending, m mark) error {
 	if p.Client != "" {
+		m.Claim = p.Claim
 		if err := keep(tx, clientKind, p.Client, m); err != nil {
 			return err
 		}

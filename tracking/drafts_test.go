@@ -124,6 +124,36 @@ func TestDraftBecomesAVersionOnce(t *testing.T) {
 	finish(t, run)
 }
 
+// Scripts that seed the source of chance make their client give every version
+// the same name: they are told apart by artifact and content, and the name
+// stands for the newest.
+func TestClientsNameUsedForAnotherThing(t *testing.T) {
+	d := &tracking.Drafts{Tracker: open(t)}
+	var ids []string
+	for _, p := range []tracking.Pending{
+		{Artifact: "raw", Type: "dataset", Claim: "1"},
+		{Artifact: "model", Type: "model", Claim: "2"},
+		{Artifact: "raw", Type: "dataset", Claim: "3"},
+	} {
+		p.Project, p.Client, p.Line = "wine", "seeded", "seeded-line"
+		o, created, err := d.Open(ctx, p)
+		if err != nil || !created {
+			t.Fatalf("%s %s: created %v, %v", p.Artifact, p.Claim, created, err)
+		}
+		again, created, err := d.Open(ctx, p)
+		if err != nil || created || again.Draft.ID != o.Draft.ID {
+			t.Errorf("%s %s said again: %+v created %v, %v", p.Artifact, p.Claim, again, created, err)
+		}
+		if now, err := d.ByClient(ctx, "seeded"); err != nil || now.Draft.ID != o.Draft.ID {
+			t.Errorf("the name stands for %+v, %v, not for %s %s", now, err, p.Artifact, p.Claim)
+		}
+		ids = append(ids, o.Draft.ID)
+	}
+	if slices.Sort(ids); len(slices.Compact(ids)) != 3 {
+		t.Errorf("the drafts are %v", ids)
+	}
+}
+
 func TestDraftOutsideOfARunMakesOne(t *testing.T) {
 	tr := open(t)
 	d := &tracking.Drafts{Tracker: tr}
