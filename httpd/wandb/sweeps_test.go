@@ -339,8 +339,10 @@ func TestStatesOfSweeps(t *testing.T) {
 	agent := l.agent(other)
 	run, _ := l.beat(agent)[0]["run_id"].(string)
 	l.finish(run, other, `{"_step":0,"loss":5}`)
-	made := l.ask(upserts[0], map[string]any{"config": "method: random\nmetric: {name: loss}\nparameters: {lr: {min: 0.0, max: 1.0}}", "projectName": "demo", "displayName": "again",
-		"priorRunsFilters": `{"$or":[{"name":"` + run + `"}]}`}, "upsertSweep", "sweep", "name").(string)
+	made := l.ask(upserts[0], map[string]any{
+		"config": "method: random\nmetric: {name: loss}\nparameters: {lr: {min: 0.0, max: 1.0}}", "projectName": "demo", "displayName": "again",
+		"priorRunsFilters": `{"$or":[{"name":"` + run + `"}]}`,
+	}, "upsertSweep", "sweep", "name").(string)
 	if got := l.look(made); got["runCount"] != 1.0 || got["bestLoss"] != 5.0 || got["displayName"] != "again" {
 		t.Errorf("with prior runs: %v", got)
 	}
