@@ -68,6 +68,10 @@ web-check: ## Check the types of the dashboard and run its tests.
 e2e: build ## Drive the dashboard with a real browser. Needs Node 20 and Chromium.
 	SOLERA=bin/solera node --test --test-reporter=spec e2e/dashboard.test.mjs
 
+.PHONY: bench-web
+bench-web: build ## Time the dashboard in a real browser: first paint, a table of 10,000 runs, a chart of 200.
+	SOLERA=bin/solera node e2e/speed.mjs
+
 .PHONY: screenshots
 screenshots: build ## Take the pictures of the documentation anew: docs/media.
 	SOLERA=bin/solera node e2e/screenshots.mjs
