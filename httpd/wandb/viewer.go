@@ -3,6 +3,7 @@ package wandb
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/solera-ml/solera"
@@ -192,6 +193,7 @@ func names(m map[string]root) []string {
 			list = append(list, name)
 		}
 	}
+	slices.Sort(list) // the same answer every time
 	return list
 }
 
