@@ -605,7 +605,11 @@ func summaryColumns(rows []solera.Fields) []string {
 	counts := map[string]int{}
 	for _, row := range rows {
 		for field := range row {
-			if _, ok := row.Float(field); ok && strings.HasPrefix(field, "summary.") {
+			name, ok := strings.CutPrefix(field, "summary.")
+			if !ok || strings.HasPrefix(name, "_") { // what clients count for themselves
+				continue
+			}
+			if _, ok := row.Float(field); ok {
 				counts[field]++
 			}
 		}
