@@ -161,8 +161,6 @@ func grid(values ...any) tree {
 	return tree{"method": "grid", "metric": tree{"name": "loss", "goal": "minimize"}, "parameters": tree{"a": tree{"values": values}, "b": tree{"value": "fixed"}}}
 }
 
-func to(s sweep.State) *sweep.State { return &s }
-
 func TestAGridIsTriedOnceAndEnds(t *testing.T) {
 	b := newBench(t)
 	s := b.create(grid(1, 2, 3))

@@ -54,7 +54,6 @@ type fakeArtifact struct {
 	aliases                                          []string
 	entries                                          map[string]string // path → md5 in base64, as announced
 	manifest                                         []byte
-	tags                                             []string
 }
 
 const fakeKey = "local-0123456789012345678901234567890123456789"

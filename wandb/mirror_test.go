@@ -604,7 +604,6 @@ func TestTwoSenders(t *testing.T) {
 // A server that keeps its records in the store that is sent would send itself.
 func TestNotIntoItself(t *testing.T) {
 	f, tr := newFake(t), newTracker(t)
-	m := newMirror(t, tr, f.URL)
 	run := record(t, tr, "train", 1)
 	finish(t, run, nil, nil)
 	f.runs["wine/"+string(run.ID())] = &fakeRun{project: "wine", name: string(run.ID()), vars: map[string]any{}, lines: map[string]map[int64]string{}, beat: time.Now()}
@@ -618,7 +617,7 @@ func TestNotIntoItself(t *testing.T) {
 		}
 	}})
 	defer proxy.Close()
-	m = newMirror(t, tr, proxy.URL)
+	m := newMirror(t, tr, proxy.URL)
 	if _, err := m.Send(t.Context(), run.ID()); !errors.Is(err, solera.ErrConflict) || !strings.Contains(err.Error(), "this very store") {
 		t.Errorf("got %v", err)
 	}

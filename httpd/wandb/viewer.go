@@ -2,7 +2,6 @@ package wandb
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -195,8 +194,4 @@ func names(m map[string]root) []string {
 	}
 	slices.Sort(list) // the same answer every time
 	return list
-}
-
-func notFound(what, name, entity string) error {
-	return fmt.Errorf("%s %.80q: %w in %s", what, name, solera.ErrNotFound, entity)
 }

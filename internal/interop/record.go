@@ -163,12 +163,12 @@ func (h *harness) private(t task) [][2]string {
 
 // A taped exchange is one as it came over the wire.
 type taped struct {
-	start                     time.Time
-	method, path              string
-	header                    http.Header
-	body, answer              []byte
-	status                    int
-	contentType, contentRange string
+	start        time.Time
+	method, path string
+	header       http.Header
+	body, answer []byte
+	status       int
+	contentType  string
 }
 
 // A proxy stands between a client and a server and keeps what they say.
