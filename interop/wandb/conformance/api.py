@@ -93,7 +93,9 @@ def _():
     seen = remote("history")
     equal([r["i"] for r in seen.scan_history(page_size=300)], list(range(2000)))
     equal([r["even"] for r in seen.scan_history(keys=["even"], page_size=300)], list(range(0, 2000, 2)))
-    equal([r["i"] for r in seen.scan_history(keys=["i"], min_step=100, max_step=200)], list(range(100, 200)))
+    # Older clients ask for chosen keys with the last step, newer ones without it.
+    equal([r["i"] for r in seen.scan_history(keys=["i"], min_step=100, max_step=200)], list(range(100, 200 if VERSION >= (0, 27) else 201)))
+    equal([r["i"] for r in seen.scan_history(min_step=100, max_step=200)], list(range(100, 200)))
 
 
 @capability("api.parquet", "beta_scan_history and the export of parquet files")
@@ -189,7 +191,10 @@ def _():
     start(id="artifact-taker").finish()
     remote("artifact-taker").use_artifact(api.artifact(f"{PROJECT}/api-made:v0"))
     equal([a.name for a in remote("artifact-taker").used_artifacts()], ["api-made:v0"])
-    remote("artifact-taker").log_artifact(api.artifact(f"{PROJECT}/api-made:v0"), aliases=["from-api"])
+    # Older clients send aliases here in a form that the wire does not have.
+    aliases = ["from-api"] if VERSION >= (0, 27) else []
+    remote("artifact-taker").log_artifact(api.artifact(f"{PROJECT}/api-made:v0"), aliases=aliases)
+    equal([a.name for a in remote("artifact-taker").logged_artifacts()], ["api-made:v0"])
 
 
 @capability("api.projects", "projects: list, one, create")
