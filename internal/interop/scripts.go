@@ -39,9 +39,10 @@ type task struct {
 	base   string // of the server as the client sees it; "" = server.url
 	only   string // pattern of capabilities
 	limit  time.Duration
+	retry  string // part of the name of a second try
 }
 
-func (t task) name() string { return t.script + "-" + t.client.version + "-" + t.place }
+func (t task) name() string { return t.script + "-" + t.client.version + "-" + t.place + t.retry }
 
 // environment is that of a client: nothing of the user's, and nobody to talk to
 // but the server.
