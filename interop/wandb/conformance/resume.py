@@ -105,19 +105,20 @@ def _():
 @capability("resume.shared", "mode='shared': two processes write one run", seconds=120)
 def _():
     code = """
-import sys, wandb
+import sys, time, wandb
 name = sys.argv[1]
 run = wandb.init(project=%r, id="shared", mode="shared",
     settings=wandb.Settings(x_label=name, x_primary=name == "first", x_update_finish_state=name == "first", x_file_stream_transmit_interval=1))
 for i in range(20):
     run.log({name: i})
+    time.sleep(0.1)  # so that both write at once
 run.finish()
 """ % PROJECT
     processes = []
     for name in ("first", "second"):
         processes.append(subprocess.Popen([sys.executable, "-c", code, name], env=alone(), stdout=sys.__stderr__, stderr=subprocess.STDOUT))
         if name == "first":
-            eventually(lambda: remote("shared").state == "running", "the shared run")
+            eventually(lambda: remote("shared").state, "the shared run")
     for p in processes:
         equal(p.wait(timeout=200), 0, "exit code")
     rows = list(remote("shared").scan_history())
