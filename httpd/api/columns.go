@@ -8,8 +8,8 @@ import (
 )
 
 // columnsOf is the list of fields of a project's runs as it was found last. To
-// find it, every value of every run is looked at; of many runs that takes a
-// second, and everybody who opens their table asks.
+// find it, every value of every run is looked at; of many runs that takes
+// long, and everybody who opens their table asks.
 type columnsOf struct {
 	turn chan struct{} // holds one thing while somebody looks
 	list []Column
