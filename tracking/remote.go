@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/solera-ml/solera"
 )
@@ -38,6 +40,36 @@ func IsRemote(r solera.Run) bool {
 // OutwardName returns the identifier under which the client of a run knows it.
 func OutwardName(r solera.Run) string {
 	return cmp.Or(r.Environment.Text(clientNameField), string(r.ID))
+}
+
+// InwardProject returns the project of an outward name, for clients whose
+// projects may be called what CheckName does not allow. A space is a '-' here, so
+// that "my project" is "my-project". A name of which more must change gets eight
+// digits of its SHA-256: "Проект" is "project.f45edf00". Names that those clients
+// do not allow either, with one of /\#?%: or a control character, stay as they
+// are, and are refused where they are used.
+func InwardProject(name string) string {
+	if name == "" || solera.CheckName(name) == nil || len(name) > maxOutward || !utf8.ValidString(name) ||
+		strings.ContainsAny(name, `/\#?%:`) || strings.ContainsFunc(name, unicode.IsControl) {
+		return name
+	}
+	plain := strings.ReplaceAll(name, " ", "-")
+	if solera.CheckName(plain) == nil {
+		return plain
+	}
+	kept := strings.Map(func(c rune) rune {
+		if c < utf8.RuneSelf && solera.CheckName("x"+string(c)) == nil {
+			return c
+		}
+		return -1
+	}, plain)
+	for strings.Contains(kept, "..") {
+		kept = strings.ReplaceAll(kept, "..", ".")
+	}
+	kept = strings.TrimLeft(kept, "._-")
+	kept = strings.TrimRight(kept[:min(len(kept), solera.MaxName-9)], ".")
+	sum := sha256.Sum256([]byte(name))
+	return cmp.Or(kept, "project") + "." + hex.EncodeToString(sum[:4])
 }
 
 // remoteIDs returns the IDs that the run of an outward name in a project may

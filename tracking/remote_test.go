@@ -14,7 +14,39 @@ import (
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/tracking"
+	"pgregory.net/rapid"
 )
+
+func TestInwardProject(t *testing.T) {
+	for outward, want := range map[string]string{
+		"":                       "",
+		"wine":                   "wine",
+		"my project":             "my-project",
+		"my project (v2)":        "my-project-v2.0bf9c6fc",
+		"Проект":                 "project.f45edf00",
+		"_private":               "private.3ce6c249",
+		"a....b":                 "a.b.b59b6b15",
+		"../x":                   "../x", // refused as it is
+		"a:b":                    "a:b",
+		"a\x00b":                 "a\x00b",
+		"\xff":                   "\xff",
+		strings.Repeat("x", 300): strings.Repeat("x", 300),
+	} {
+		if got := tracking.InwardProject(outward); got != want {
+			t.Errorf("InwardProject(%q) = %q, want %q", outward, got, want)
+		}
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		name := rapid.StringOfN(rapid.RuneFrom([]rune("aZ0 .-_ñЯ世()!")), 1, 120, 256).Draw(rt, "name")
+		got := tracking.InwardProject(name)
+		if err := solera.CheckName(got); err != nil {
+			rt.Fatalf("InwardProject(%q): %v", name, err)
+		}
+		if again := tracking.InwardProject(got); again != got {
+			rt.Fatalf("InwardProject(%q) = %q, of which it makes %q", name, got, again)
+		}
+	})
+}
 
 func register(t testing.TB, tr *tracking.Tracker, spec tracking.RegisterSpec) (solera.Run, bool) {
 	t.Helper()

@@ -50,7 +50,7 @@ func (s *service) changeAliases(c *call, a *args, add bool) (any, error) {
 	type wish struct{ entity, project, name, alias string }
 	var wishes []wish
 	for _, x := range in.Inputs("aliases") {
-		wishes = append(wishes, wish{x.Text("entityName"), x.Text("projectName"), x.Text("artifactCollectionName"), x.Need("alias")})
+		wishes = append(wishes, wish{x.Text("entityName"), x.Project("projectName"), x.Text("artifactCollectionName"), x.Need("alias")})
 	}
 	if err := in.Err(); err != nil {
 		return nil, err
@@ -231,7 +231,7 @@ func (s *service) deleteArtifact(c *call, a *args) (any, error) {
 func (s *service) linkArtifact(c *call, a *args) (any, error) {
 	in := a.Input("input")
 	id, client, portfolioID := in.Text("artifactID"), in.Text("clientID"), in.Text("artifactPortfolioID")
-	entity, project, name := in.Text("entityName"), in.Text("projectName"), in.Text("artifactPortfolioName")
+	entity, project, name := in.Text("entityName"), in.Project("projectName"), in.Text("artifactPortfolioName")
 	var aliases []string
 	for _, x := range in.Inputs("aliases") {
 		aliases = append(aliases, x.Need("alias"))
@@ -324,7 +324,7 @@ func (s *service) unlinkArtifact(c *call, a *args) (any, error) {
 // with its first member.
 func (s *service) createCollection(c *call, a *args) (any, error) {
 	in := a.Input("input")
-	entity, project, name, typ := in.Text("entityName"), in.Need("projectName"), in.Text("artifactCollectionName"), in.Text("artifactTypeName")
+	entity, project, name, typ := in.Text("entityName"), in.NeedProject("projectName"), in.Text("artifactCollectionName"), in.Text("artifactTypeName")
 	if name == "" {
 		name = in.Need("name")
 	}
@@ -444,7 +444,7 @@ func (s *service) deleteLine(c *call, a *args, idName string) (any, error) {
 
 func (s *service) tagLine(c *call, a *args, add bool) (any, error) {
 	in := a.Input("input")
-	entity, project, name := in.Text("entityName"), in.Need("projectName"), in.Need("artifactCollectionName")
+	entity, project, name := in.Text("entityName"), in.NeedProject("projectName"), in.Need("artifactCollectionName")
 	var tags []string
 	for _, x := range in.Inputs("tags") {
 		tags = append(tags, x.Need("tagName"))

@@ -39,7 +39,7 @@ func cleanPath(name string) (string, error) {
 // createRunFiles tells where files of a run are to be sent.
 func (s *service) createRunFiles(c *call, a *args) (any, error) {
 	in := a.Input("input")
-	entity, project, name := in.Text("entityName"), in.Text("projectName"), in.Need("runName")
+	entity, project, name := in.Text("entityName"), in.Project("projectName"), in.Need("runName")
 	list := in.Texts("files")
 	if err := in.Err(); err != nil {
 		return nil, err
@@ -241,7 +241,7 @@ func (s *service) openRunFile(ctx context.Context, sp *space, g grant) (content,
 // markRunFilesUploaded is told what was sent. It is known already.
 func (s *service) markRunFilesUploaded(c *call, a *args) (any, error) {
 	in := a.Input("input")
-	entity, project, name := in.Text("entityName"), in.Text("projectName"), in.Need("runName")
+	entity, project, name := in.Text("entityName"), in.Project("projectName"), in.Need("runName")
 	_ = in.Texts("files")
 	if err := in.Err(); err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/vektah/gqlparser/v2/parser"
 
 	"github.com/solera-ml/solera"
+	"github.com/solera-ml/solera/tracking"
 )
 
 // The executor. Clients send GraphQL, and the schema that they have in mind is
@@ -584,6 +585,12 @@ func (a *args) Need(name string) string {
 	}
 	return s
 }
+
+// Project returns the project that a client's name for one means.
+func (a *args) Project(name string) string { return tracking.InwardProject(a.Text(name)) }
+
+// NeedProject returns that of a name that must be there.
+func (a *args) NeedProject(name string) string { return tracking.InwardProject(a.Need(name)) }
 
 // Int returns an integer, or otherwise if there is none.
 func (a *args) Int(name string, otherwise int64) int64 {

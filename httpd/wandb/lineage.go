@@ -16,7 +16,7 @@ func (s *service) lineageMutations() map[string]root {
 // useArtifact notes that a run read a version.
 func (s *service) useArtifact(c *call, a *args) (any, error) {
 	in := a.Input("input")
-	id, entity, project, run := in.Need("artifactID"), in.Text("entityName"), in.Need("projectName"), in.Need("runName")
+	id, entity, project, run := in.Need("artifactID"), in.Text("entityName"), in.NeedProject("projectName"), in.Need("runName")
 	if err := in.Err(); err != nil {
 		return nil, err
 	}

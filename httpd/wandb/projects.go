@@ -18,7 +18,7 @@ type project struct {
 
 func (s *service) projectQueries() map[string]root {
 	byName := func(c *call, a *args) (any, error) {
-		entity, name := a.Text("entityName"), a.Text("name")
+		entity, name := a.Text("entityName"), a.Project("name")
 		if err := a.Err(); err != nil {
 			return nil, err
 		}
@@ -94,10 +94,23 @@ func (s *service) projectFields(c *call, p project) fields {
 	}
 }
 
+// nameProject describes a new project by what its client calls it, where that is
+// no name here.
+func (s *service) nameProject(c *call, sp *space, name, outward string) error {
+	if outward == "" || outward == name {
+		return nil
+	}
+	_, err := sp.t.ProjectOf(c.ctx, name)
+	if errors.Is(err, solera.ErrNotFound) {
+		_, _, err = sp.t.SetProject(c.ctx, name, &outward)
+	}
+	return err
+}
+
 // upsertModel creates a project, or changes its description.
 func (s *service) upsertModel(c *call, a *args) (any, error) {
 	in := a.Input("input")
-	entity, name := in.Text("entityName"), in.Text("name")
+	entity, name := in.Text("entityName"), in.Project("name")
 	var description *string
 	if in.Has("description") {
 		text := in.Text("description")

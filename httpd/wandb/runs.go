@@ -404,7 +404,7 @@ func (s *service) upsertBucket(c *call, a *args) (any, error) {
 	if summary := in.Object("summaryMetrics"); summary != nil {
 		spec.Summary = fieldsOf(summary)
 	}
-	entity, project, id := in.Text("entityName"), in.Text("modelName"), in.Text("id")
+	entity, project, id := in.Text("entityName"), in.Project("modelName"), in.Text("id")
 	commit, repo, program := in.Text("commit"), in.Text("jobRepo"), in.Text("jobProgram")
 	if err := in.Err(); err != nil {
 		return nil, err
@@ -458,6 +458,11 @@ func (s *service) upsertBucket(c *call, a *args) (any, error) {
 				return nil, err
 			}
 			spec.Display = &name
+		}
+	}
+	if was == nil {
+		if err := s.nameProject(c, sp, project, in.Text("modelName")); err != nil {
+			return nil, err
 		}
 	}
 	run, created, err := sp.in(project).Register(c.ctx, spec)
@@ -564,7 +569,7 @@ func (s *service) invent(c *call, sp *space, project string) (string, error) {
 // rewindRun makes a run forget what it did after a step.
 func (s *service) rewindRun(c *call, a *args) (any, error) {
 	in := a.Input("input")
-	entity, project, name := in.Text("entityName"), in.Text("projectName"), in.Need("runName")
+	entity, project, name := in.Text("entityName"), in.Project("projectName"), in.Need("runName")
 	metric, to := in.Text("metricName"), in.Float("metricValue", -1)
 	if in.Err() == nil && metric != "" && metric != stepKey {
 		in.fail("metricName", "must be _step")
@@ -720,7 +725,7 @@ func (s *service) updateRunState(c *call, a *args) (any, error) {
 // alert keeps what a run wants its people to know.
 func (s *service) alert(c *call, a *args) (any, error) {
 	in := a.Input("input")
-	entity, project, name := in.Text("entityName"), in.Text("projectName"), in.Need("runName")
+	entity, project, name := in.Text("entityName"), in.Project("projectName"), in.Need("runName")
 	title, text, level := in.Text("title"), in.Text("text"), in.Text("severity")
 	if err := in.Err(); err != nil {
 		return nil, err

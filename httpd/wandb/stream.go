@@ -12,6 +12,7 @@ import (
 
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/auth"
+	"github.com/solera-ml/solera/tracking"
 )
 
 // Names of what a run sends, by which the store counts its lines.
@@ -46,7 +47,7 @@ func (s *service) streamed(w http.ResponseWriter, r *http.Request, c *call) (sol
 	if err != nil {
 		return solera.Run{}, err
 	}
-	run, err := s.findRun(c, sp, r.PathValue("project"), r.PathValue("run"))
+	run, err := s.findRun(c, sp, tracking.InwardProject(r.PathValue("project")), r.PathValue("run"))
 	if err != nil {
 		return solera.Run{}, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/solera-ml/solera"
 	"github.com/solera-ml/solera/auth"
 	"github.com/solera-ml/solera/sweep"
+	"github.com/solera-ml/solera/tracking"
 )
 
 // Sweeps as clients see them. The rules are those of package sweep; here they
@@ -205,7 +206,7 @@ func (s *service) sweepRuns(c *call, sp *space, id, agent string, a *args) (any,
 // upsertSweep makes a sweep, or changes one.
 func (s *service) upsertSweep(c *call, a *args) (any, error) {
 	in := a.Input("input")
-	entity, name, id := in.Text("entityName"), in.Text("projectName"), in.Text("id")
+	entity, name, id := in.Text("entityName"), in.Project("projectName"), in.Text("id")
 	if err := in.Err(); err != nil {
 		return nil, err
 	}
@@ -224,6 +225,7 @@ func (s *service) upsertSweep(c *call, a *args) (any, error) {
 	}
 	if name == "" {
 		name, _ = config["project"].(string)
+		name = tracking.InwardProject(name)
 	}
 	if name == "" {
 		name = defaultProject
@@ -360,7 +362,7 @@ func (s *service) priorRuns(c *call, sp *space, project string, filter map[strin
 
 func (s *service) createAgent(c *call, a *args) (any, error) {
 	in := a.Input("input")
-	host, entity, name, id := in.Text("host"), in.Text("entityName"), in.Text("projectName"), in.Need("sweep")
+	host, entity, name, id := in.Text("host"), in.Text("entityName"), in.Project("projectName"), in.Need("sweep")
 	if err := in.Err(); err != nil {
 		return nil, err
 	}

@@ -58,7 +58,7 @@ func (s *service) uploadMutations() map[string]root {
 // announcement reads the input of createArtifact.
 func (s *service) announcement(c *call, in *args) (*space, tracking.Pending, error) {
 	p := tracking.Pending{
-		Project: in.Need("projectName"), Artifact: in.Text("artifactCollectionName"), Type: in.Need("artifactTypeName"),
+		Project: in.NeedProject("projectName"), Artifact: in.Text("artifactCollectionName"), Type: in.Need("artifactTypeName"),
 		Claim: in.Need("digest"), Description: in.Text("description"), Client: in.Text("clientID"), Line: in.Text("sequenceClientID"),
 		Lifetime: max(in.Int("ttlDurationSeconds", 0), 0), Group: in.Text("distributedID"),
 		Metadata: in.Object("metadata"),
@@ -508,7 +508,7 @@ func (s *service) commitArtifact(c *call, a *args) (any, error) {
 // artifact.
 func (s *service) createArtifactType(c *call, a *args) (any, error) {
 	in := a.Input("input")
-	entity, project, name := in.Text("entityName"), in.Need("projectName"), in.Need("name")
+	entity, project, name := in.Text("entityName"), in.NeedProject("projectName"), in.Need("name")
 	if err := in.Err(); err != nil {
 		return nil, err
 	}

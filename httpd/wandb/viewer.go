@@ -112,7 +112,7 @@ func (c *call) entity(name string) object {
 		"defaultAccess": nil, "isPaid": false, "members": []object{}, "user": nil,
 		"organization": lazy(func() (any, error) { return c.organization(name), nil }),
 		"project": resolver(func(a *args) (any, error) {
-			return c.service.findProject(c, name, a.Text("name"))
+			return c.service.findProject(c, name, a.Project("name"))
 		}),
 		"projects": resolver(func(a *args) (any, error) { return c.service.listProjects(c, name, a) }),
 	}
