@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/solera-ml/solera"
+	"github.com/solera-ml/solera/internal/lenient"
 	"github.com/solera-ml/solera/tracking"
 )
 
@@ -723,7 +724,7 @@ func encodeSummary(values map[string]any) (string, error) {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		name, err := encodeText(nil, key)
+		name, err := lenient.Append(nil, key)
 		if err != nil {
 			return "", err
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/solera-ml/solera"
+	"github.com/solera-ml/solera/internal/lenient"
 )
 
 // A run's values become rows, one per step, since that is what the wire
@@ -40,7 +41,7 @@ func isSystem(key string) bool { return strings.HasPrefix(key, "system/") }
 // machine's.
 func cellsOf(points []solera.Point) (own, system []cell) {
 	for _, p := range points {
-		value, err := encodeFloat(nil, p.Value, "")
+		value, err := lenient.Append(nil, p.Value)
 		if err != nil {
 			continue // cannot be: every float64 has a text
 		}
@@ -157,7 +158,7 @@ func eventLines(cells []cell) (lines []string) {
 
 func writeCells(b *bytes.Buffer, row []cell, name func(string) string) {
 	for _, c := range row {
-		key, err := encodeText(nil, name(c.key))
+		key, err := lenient.Append(nil, name(c.key))
 		if err != nil {
 			continue // cannot be: every text has a JSON
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/solera-ml/solera"
+	"github.com/solera-ml/solera/internal/lenient"
 )
 
 // A history row is the points and items of one step. Objects are taken apart,
@@ -38,27 +39,27 @@ type rows struct {
 func (h *rows) history(line string, step int64, assigned bool) error {
 	firstPoint, firstItem := len(h.points), len(h.items)
 	at := solera.Micros(0)
-	r := reader{s: line}
-	if r.peek() != '{' {
+	r := lenient.NewReader(line)
+	if r.Peek() != '{' {
 		return errNoObject
 	}
-	err := r.members(func(key string) error {
+	err := r.Members(func(key string) error {
 		switch key {
 		case stepKey:
-			n, err := r.integer()
+			n, err := integer(&r)
 			if err == nil && !assigned {
 				step = n
 			}
 			return err
 		case timeKey:
 			var err error
-			at, err = r.moment()
+			at, err = moment(&r)
 			return err
 		}
 		return h.member(&r, safeKey(key), 0)
 	})
 	if err == nil {
-		err = r.end()
+		err = r.End()
 	}
 	if err != nil {
 		return err
@@ -73,46 +74,45 @@ func (h *rows) history(line string, step int64, assigned bool) error {
 }
 
 // member reads one value of a row.
-func (h *rows) member(r *reader, key string, depth int) error {
-	if depth > maxJSONDepth {
-		return r.fail("it is nested deeper than %d", maxJSONDepth)
+func (h *rows) member(r *lenient.Reader, key string, depth int) error {
+	if depth > lenient.MaxDepth {
+		return r.Fail("it is nested deeper than %d", lenient.MaxDepth)
 	}
-	switch c := r.peek(); {
+	switch c := r.Peek(); {
 	case c == '-' || c == 'N' || c == 'I' || c >= '0' && c <= '9':
-		_, x, err := r.number()
+		_, x, err := r.Number()
 		if err != nil {
 			return err
 		}
 		h.points = append(h.points, solera.Point{Key: key, Value: x})
 		return nil
-	case c == '{' && !r.describes():
-		return r.members(func(inner string) error {
+	case c == '{' && !describes(r):
+		return r.Members(func(inner string) error {
 			return h.member(r, safeKey(key+"."+inner), depth+1)
 		})
 	default:
-		start := r.i
-		v, err := r.value(depth)
+		before := *r
+		v, err := r.Value(depth)
 		if err != nil {
 			return err
 		}
-		h.items = append(h.items, solera.Item{Key: key, Value: strict(r.s[start:r.i], v)})
+		h.items = append(h.items, solera.Item{Key: key, Value: strict(r.Since(before), v)})
 		return nil
 	}
 }
 
 // describes reports whether the object that begins here is empty or has a _type.
-// It reads ahead and goes back.
-func (r *reader) describes() bool {
-	if !strings.Contains(r.s[r.i:], typeKey) {
-		rest := reader{s: r.s, i: r.i + 1}
-		return rest.peek() == '}'
+// It reads ahead.
+func describes(r *lenient.Reader) bool {
+	ahead := *r
+	if !strings.Contains(r.Rest(), typeKey) {
+		return ahead.Expect('{') == nil && ahead.Peek() == '}'
 	}
-	ahead := reader{s: r.s, i: r.i}
 	found, some := false, false
-	err := ahead.members(func(key string) error {
+	err := ahead.Members(func(key string) error {
 		some = true
 		found = found || key == typeKey
-		_, err := ahead.value(1)
+		_, err := ahead.Value(1)
 		return err
 	})
 	return err == nil && (found || !some)
@@ -128,11 +128,11 @@ func strict(text string, v any) json.RawMessage {
 }
 
 // moment reads seconds since 1970.
-func (r *reader) moment() (solera.Micros, error) {
-	if r.peek() == 'n' {
-		return 0, r.word("null")
+func moment(r *lenient.Reader) (solera.Micros, error) {
+	if r.Peek() == 'n' {
+		return 0, r.Word("null")
 	}
-	_, x, err := r.number()
+	_, x, err := r.Number()
 	return micros(x), err
 }
 
@@ -168,37 +168,37 @@ func (h *rows) event(line string) (solera.Micros, error) {
 	first := len(h.points)
 	var at solera.Micros
 	step := int64(0)
-	r := reader{s: line}
-	if r.peek() != '{' {
+	r := lenient.NewReader(line)
+	if r.Peek() != '{' {
 		return 0, errNoObject
 	}
-	err := r.members(func(key string) error {
+	err := r.Members(func(key string) error {
 		switch key {
 		case timeKey:
 			var err error
-			at, err = r.moment()
+			at, err = moment(&r)
 			return err
 		case runtimeKey:
-			_, x, err := r.number()
+			_, x, err := r.Number()
 			if err == nil && math.Abs(x) < 1<<40 {
 				step = int64(x)
 			}
 			return err
 		}
-		c := r.peek()
+		c := r.Peek()
 		name, ok := strings.CutPrefix(key, "system.")
 		if !ok || c != '-' && c != 'N' && c != 'I' && (c < '0' || c > '9') {
-			_, err := r.value(1)
+			_, err := r.Value(1)
 			return err
 		}
-		_, x, err := r.number()
+		_, x, err := r.Number()
 		if err == nil {
 			h.points = append(h.points, solera.Point{Key: safeKey(systemPrefix + name), Value: x})
 		}
 		return err
 	})
 	if err == nil {
-		err = r.end()
+		err = r.End()
 	}
 	if err != nil {
 		return 0, err
@@ -215,8 +215,8 @@ func consoleLine(n int64, line string) solera.Line {
 	out := solera.Line{N: n, Stream: "out"}
 	text := line
 	if strings.HasPrefix(line, `{"`) {
-		r := reader{s: line}
-		if v, err := r.value(0); err == nil && r.end() == nil {
+		r := lenient.NewReader(line)
+		if v, err := r.Value(0); err == nil && r.End() == nil {
 			m, _ := v.(map[string]any)
 			if content, ok := m["content"].(string); ok {
 				if m["level"] == "error" {
@@ -309,54 +309,53 @@ func plain(v any) any {
 // lenientJSON writes fields for a client that reads the words that JSON lacks:
 // the texts that stand for them become words again.
 func lenientJSON(v any) string {
-	var b strings.Builder
-	writeLenient(&b, v)
-	return b.String()
+	b, err := lenient.Append(nil, bare(v))
+	if err != nil {
+		return "null" // nothing that is kept has what JSON cannot say
+	}
+	return string(b)
 }
 
-func writeLenient(b *strings.Builder, v any) {
+// bare undoes plain.
+func bare(v any) any {
 	switch v := v.(type) {
 	case string:
-		if v == "NaN" || v == "Infinity" || v == "-Infinity" {
-			b.WriteString(v)
-			return
+		switch v {
+		case "NaN":
+			return math.NaN()
+		case "Infinity":
+			return math.Inf(1)
+		case "-Infinity":
+			return math.Inf(-1)
 		}
-	case float64:
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			writeLenient(b, plain(v))
-			return
-		}
-	case map[string]any:
-		writeLenientObject(b, v)
-		return
 	case solera.Fields:
-		writeLenientObject(b, v)
-		return
-	case []any:
-		b.WriteByte('[')
-		for i, x := range v {
-			if i > 0 {
-				b.WriteByte(',')
-			}
-			writeLenient(b, x)
+		return bare(map[string]any(v))
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for key, x := range v {
+			out[key] = bare(x)
 		}
-		b.WriteByte(']')
-		return
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, x := range v {
+			out[i] = bare(x)
+		}
+		return out
 	}
-	b.Write(encodeJSON(v))
+	return v
 }
 
-func writeLenientObject(b *strings.Builder, m map[string]any) {
-	b.WriteByte('{')
-	for i, key := range sortedKeys(m) {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.Write(encodeJSON(key))
-		b.WriteByte(':')
-		writeLenient(b, m[key])
+// encodeJSON writes what lenient.Decode reads as strict JSON, keys sorted.
+func encodeJSON(v any) json.RawMessage {
+	b, err := lenient.AppendStrict(nil, v)
+	if err != nil {
+		return json.RawMessage("null") // as above
 	}
-	b.WriteByte('}')
+	return b
 }
+
+// decode reads a value in which those words may stand.
+func decode(raw []byte) (any, error) { return lenient.Decode(string(raw)) }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -3,6 +3,8 @@ package wandb
 import (
 	"errors"
 	"fmt"
+
+	"github.com/solera-ml/solera/internal/lenient"
 )
 
 // What a file stream carries: lines of files that grow, by the line at which
@@ -40,15 +42,15 @@ const (
 func parseStream(body string) (streamRequest, error) {
 	q := streamRequest{files: map[string]block{}}
 	lines := 0
-	r := reader{s: body}
-	err := r.members(func(key string) error {
+	r := lenient.NewReader(body)
+	err := r.Members(func(key string) error {
 		var err error
 		switch key {
 		case "files":
-			if r.peek() == 'n' {
-				return r.word("null")
+			if r.Peek() == 'n' {
+				return r.Word("null")
 			}
-			return r.members(func(name string) error {
+			return r.Members(func(name string) error {
 				b, err := parseBlock(&r)
 				if err != nil {
 					return fmt.Errorf("file %.80q: %w", name, err)
@@ -62,88 +64,88 @@ func parseStream(body string) (streamRequest, error) {
 				return nil
 			})
 		case "uploaded":
-			if r.peek() == 'n' {
-				return r.word("null")
+			if r.Peek() == 'n' {
+				return r.Word("null")
 			}
-			return r.elements(func() error {
-				r.space()
-				name, err := r.text()
+			return r.Elements(func() error {
+				r.Space()
+				name, err := r.Text()
 				q.uploaded = append(q.uploaded, name)
 				return err
 			})
 		case "complete":
-			q.complete, err = r.flag()
+			q.complete, err = flag(&r)
 		case "preempting":
-			q.preempting, err = r.flag()
+			q.preempting, err = flag(&r)
 		case "exitcode":
-			q.exitCode, err = r.integer()
+			q.exitCode, err = integer(&r)
 		default:
-			_, err = r.value(1)
+			_, err = r.Value(1)
 		}
 		return err
 	})
 	if err == nil {
-		err = r.end()
+		err = r.End()
 	}
 	return q, err
 }
 
-func parseBlock(r *reader) (block, error) {
+func parseBlock(r *lenient.Reader) (block, error) {
 	var b block
-	err := r.members(func(key string) error {
+	err := r.Members(func(key string) error {
 		var err error
 		switch key {
 		case "offset":
-			b.offset, err = r.integer()
+			b.offset, err = integer(r)
 			if err == nil && (b.offset < 0 || b.offset > 1<<50) {
-				err = r.fail("the offset %d is out of range", b.offset)
+				err = r.Fail("the offset %d is out of range", b.offset)
 			}
 		case "content":
-			switch r.peek() {
+			switch r.Peek() {
 			case '"': // one line, as old clients have it
 				var line string
-				line, err = r.text()
+				line, err = r.Text()
 				b.lines = append(b.lines, line)
 			case 'n':
-				err = r.word("null")
+				err = r.Word("null")
 			default:
-				err = r.elements(func() error {
-					r.space()
-					line, err := r.text()
+				err = r.Elements(func() error {
+					r.Space()
+					line, err := r.Text()
 					b.lines = append(b.lines, line)
 					return err
 				})
 			}
 		default:
-			_, err = r.value(1)
+			_, err = r.Value(1)
 		}
 		return err
 	})
 	return b, err
 }
 
-func (r *reader) flag() (bool, error) {
-	switch r.peek() {
+func flag(r *lenient.Reader) (bool, error) {
+	switch r.Peek() {
 	case 't':
-		return true, r.word("true")
+		return true, r.Word("true")
 	case 'n':
-		return false, r.word("null")
+		return false, r.Word("null")
 	default:
-		return false, r.word("false")
+		return false, r.Word("false")
 	}
 }
 
 // integer reads a whole number; null is 0.
-func (r *reader) integer() (int64, error) {
-	if r.peek() == 'n' {
-		return 0, r.word("null")
+func integer(r *lenient.Reader) (int64, error) {
+	if r.Peek() == 'n' {
+		return 0, r.Word("null")
 	}
-	_, x, err := r.number()
+	_, x, err := r.Number()
 	if err != nil {
 		return 0, err
 	}
 	if x != float64(int64(x)) || x > 1<<53 || x < -1<<53 {
-		return 0, r.fail("want a whole number")
+		return 0, r.Fail("want a whole number")
 	}
 	return int64(x), nil
 }

@@ -64,9 +64,10 @@ var house = []struct {
 	{"host", memory, "."},
 
 	{"web", rim, ""},
-	{"wandb", rim, ". tracking"},
+	{"internal/lenient", rim, ""},
+	{"wandb", rim, ". internal/lenient tracking"},
 	{"httpd/api", rim, ". auth eval live nn pipeline sweep table tracking provenance"},
-	{"httpd/wandb", rim, ". auth table tracking sweep wandb"},
+	{"httpd/wandb", rim, ". auth internal/lenient table tracking sweep wandb"},
 	{"httpd", rim, ". auth httpd/api httpd/wandb live tracking"},
 	{"cmd/solera", rim, ". auth blob dataset eval explain fit host httpd live model nn numeric pipeline provenance split store table tensor tracking transform wandb web"},
 }
