@@ -5,14 +5,14 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { launch, open, project, reported, searched, searching, serve, settled, slowTraining, until, violations, wine, workshop } from "./harness.mjs";
 
-let shop, browser, server, runs;
+let shop, browser, server, runs, sweep;
 const home = `/p/${project}`;
 
 before(async () => {
   shop = workshop();
   await wine(shop);
   [browser, server] = await Promise.all([launch(), serve(shop)]);
-  await searched(server);
+  sweep = await searched(server);
   const answer = await fetch(`${server.url}/api/v1/workspaces/default/runs?project=${project}&limit=100`);
   runs = (await answer.json()).runs;
 });
@@ -80,6 +80,24 @@ describe("on a server of one's own", () => {
         training.stop();
         await row.getByText("running").waitFor({ state: "detached", timeout: 30_000 });
       });
+    } finally {
+      training.stop();
+      await training.ended;
+    }
+  });
+
+  test("a run is stopped from its page", async () => {
+    const training = await slowTraining(shop, 120_000);
+    try {
+      await visit(home, async (page) => {
+        const row = page.getByRole("row").filter({ hasText: "slow" }).filter({ hasText: "running" }).first();
+        await row.getByRole("link").first().click();
+        await page.getByRole("button", { name: "Stop" }).click();
+        await page.getByText("killed", { exact: true }).first().waitFor({ timeout: 30_000 });
+        assert.equal(await page.getByRole("button", { name: "Stop" }).count(), 0);
+      });
+      const { code } = await training.ended;
+      assert.equal(code, 1, "the training ended by itself");
     } finally {
       training.stop();
       await training.ended;
@@ -185,6 +203,7 @@ describe("on a server of one's own", () => {
       `${home}/lineage/trained-wine-model-exp003/v0?view=list`,
       `${home}/sweeps`,
       `/p/${searching}/sweeps`,
+      `/p/${searching}/sweeps/${sweep}`,
       `${home}/audit`,
       "/account",
       "/nowhere",

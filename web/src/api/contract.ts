@@ -68,3 +68,10 @@ export type ConsolePage = Schemas["Console"];
 export type LivePoint = Schemas["EventPoint"];
 
 export type Score = Schemas["Score"];
+
+export type Sweep = Schemas["Sweep"];
+export type SweepDetail = Schemas["SweepDetail"];
+export type Trial = Schemas["Trial"];
+
+export type LineageNode = Schemas["LineageNode"];
+export type LineageEdge = Schemas["LineageEdge"];

@@ -1,30 +1,15 @@
 // What a lineage is, and what of it is shown. Pure functions.
 
-export interface Node {
-  id: string;
-  kind: "run" | "version";
-  name: string; // for people
-  project?: string;
-  created?: string | null;
-  deleted?: boolean;
-  // Of a run.
-  stage?: string;
-  experiment?: string;
-  state?: string;
-  duration?: number | null; // seconds
-  // Of a version.
-  artifact?: string;
-  version?: string;
-  type?: string;
-  digest?: string;
-  size?: number;
-  aliases?: string[];
-}
+import type { LineageEdge, LineageNode } from "../../api";
+
+/** A run or a version. */
+export type Node = Pick<LineageNode, "id" | "kind" | "name"> & Partial<LineageNode>;
 
 export interface Edge {
   from: string;
   to: string;
-  kind: string;
+  /** An edge of a heap stands for those of its members. */
+  kind: LineageEdge["kind"] | "fold";
 }
 
 export interface Graph {

@@ -1,56 +1,10 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { ask, ws, type Fields, type Moment, type RunState } from "../../api";
+import { ask, ws, type Sweep, type SweepDetail, type Trial } from "../../api";
 import { valueOf, type Value } from "../../charts/stats";
 import type { Explored } from "../compare/data";
 
-export type SweepState = "PENDING" | "RUNNING" | "PAUSED" | "FINISHED" | "CANCELED";
-
-export interface Sweep {
-  id: string;
-  project: string;
-  name: string;
-  description: string;
-  state: SweepState;
-  /** Why it ended. */
-  reason: string;
-  method: "grid" | "random" | "bayes" | "custom";
-  metric: string;
-  maximize: boolean;
-  trials: number;
-  /** Trials that there will be; 0: nobody knows. */
-  expected: number;
-  open: number;
-  best: { trial: number; run: string; value: number } | null;
-  created: Moment;
-  started: Moment;
-  ended: Moment;
-}
-
-export interface Trial {
-  number: number;
-  run: string;
-  name: string;
-  state: RunState;
-  params: Fields;
-  value: number | null;
-  source: "suggested" | "given" | "adopted";
-  agent: string;
-  stop: string;
-  gone: boolean;
-  started: Moment;
-  finished: Moment;
-}
-
-export interface SweepDetail extends Sweep {
-  text: string;
-  seed: number;
-  parameters: { name: string; kind: string; values: unknown[] | null; min: number | null; max: number | null }[];
-  trial_list: Trial[];
-  agents: { id: string; host: string; trials: number; heard: Moment; gone: boolean }[];
-  early_stop: string;
-  run_cap: number;
-  target: number | null;
-}
+export type { Sweep, SweepDetail, Trial };
+export type SweepState = Sweep["state"];
 
 export function useSweeps(project: string) {
   return useQuery({
