@@ -30,8 +30,9 @@ type fake struct {
 	byClient  map[string]*fakeArtifact
 	objects   map[string][]byte // by path of the address
 	faults    []string
-	stopped   bool // said in every answer of a stream
-	asked     map[string]int
+	stopped   bool           // said in every answer of a stream
+	asked     map[string]int // operations
+	sought    map[string]int // how often a client id was not known, less what was created for it
 }
 
 type fakeRun struct {
@@ -59,7 +60,7 @@ type fakeArtifact struct {
 const fakeKey = "local-0123456789012345678901234567890123456789"
 
 func newFake(t *testing.T) *fake {
-	f := &fake{t: t, key: fakeKey, runs: map[string]*fakeRun{}, byClient: map[string]*fakeArtifact{}, objects: map[string][]byte{}, asked: map[string]int{}}
+	f := &fake{t: t, key: fakeKey, runs: map[string]*fakeRun{}, byClient: map[string]*fakeArtifact{}, objects: map[string][]byte{}, asked: map[string]int{}, sought: map[string]int{}}
 	f.Server = httptest.NewServer(http.HandlerFunc(f.serve))
 	t.Cleanup(f.Close)
 	return f
@@ -259,6 +260,7 @@ func (f *fake) answer(name string, v map[string]any) (any, int) {
 		if a := f.byClient[str("clientID")]; a != nil {
 			return object{"clientIDMapping": object{"serverID": a.id}}, 0
 		}
+		f.sought[str("clientID")]++
 		return object{"clientIDMapping": nil}, 0
 	case "ArtifactByID":
 		if a := f.artifact(str("id")); a != nil {
@@ -269,6 +271,12 @@ func (f *fake) answer(name string, v map[string]any) (any, int) {
 		if in("runName") != "" && f.runs[in("projectName")+"/"+in("runName")] == nil {
 			return "no such run", http.StatusNotFound
 		}
+		// Whoever creates has asked before whether somebody did. What a sender sent
+		// before it was killed may come after the next one has asked: the same is
+		// meant.
+		if f.sought[in("clientID")]--; f.sought[in("clientID")] < 0 {
+			f.fault("%s is created without having asked for its client id", in("artifactCollectionName"))
+		}
 		if input["enableDigestDeduplication"] == true {
 			for _, a := range f.artifacts {
 				if a.project == in("projectName") && a.collection == in("artifactCollectionName") && a.state == "COMMITTED" && a.digest == in("digest") && slices.Contains(a.aliases, "latest") {
@@ -277,15 +285,15 @@ func (f *fake) answer(name string, v map[string]any) (any, int) {
 				}
 			}
 		}
+		if a := f.byClient[in("clientID")]; a != nil {
+			return object{"createArtifact": object{"artifact": object{"id": a.id, "state": a.state}}}, 0
+		}
 		a := &fakeArtifact{
 			id: base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "Artifact:%d", len(f.artifacts))), project: in("projectName"), collection: in("artifactCollectionName"),
 			typ: in("artifactTypeName"), run: in("runName"), state: "PENDING", digest: in("digest"), metadata: in("metadata"), description: in("description"), number: -1, entries: map[string]string{},
 		}
 		for _, alias := range input["aliases"].([]any) {
 			a.aliases = append(a.aliases, alias.(map[string]any)["alias"].(string))
-		}
-		if f.byClient[in("clientID")] != nil {
-			f.fault("a second artifact with the client id of the first: %s", a.collection)
 		}
 		f.byClient[in("clientID")] = a
 		f.artifacts = append(f.artifacts, a)

@@ -172,9 +172,9 @@ func TestPortfolios(t *testing.T) {
 	set := s.data(collectionQ, map[string]any{"project": "wine", "type": "dataset", "name": "set"}, "project", "artifactType", "artifactCollection")
 	const sequenceQ = `mutation($input: X!){result: updateArtifactSequence(input: $input){artifactCollection{name description}}}`
 	s.data(sequenceQ, map[string]any{"input": map[string]any{"artifactSequenceID": at(set, "id"), "name": "set", "description": "line"}})
-	s.refused("a new name for an artifact", 501, "keeps the name", sequenceQ, map[string]any{"input": map[string]any{"artifactSequenceID": at(set, "id"), "name": "other"}})
+	s.refused("a new name for an artifact", 400, "keeps the name", sequenceQ, map[string]any{"input": map[string]any{"artifactSequenceID": at(set, "id"), "name": "other"}})
 	const moveQ = `mutation($input: X!){result: moveArtifactSequence(input: $input){artifactCollection{name}}}`
-	s.refused("another type", 501, "keeps the type", moveQ, map[string]any{"input": map[string]any{"artifactSequenceID": at(set, "id"), "destinationArtifactTypeName": "model"}})
+	s.refused("another type", 400, "keeps the type", moveQ, map[string]any{"input": map[string]any{"artifactSequenceID": at(set, "id"), "destinationArtifactTypeName": "model"}})
 	rack := s.data(collectionQ, map[string]any{"project": "wine", "type": "dataset", "name": "rack"}, "project", "artifactType", "artifactCollection")
 	const unlinkQ = `mutation($input: X!){result: unlinkArtifact(input: $input){success}}`
 	unlink := map[string]any{"input": map[string]any{"artifactID": first, "artifactPortfolioID": at(rack, "id")}}

@@ -371,10 +371,9 @@ func (s *service) fail(w http.ResponseWriter, r *http.Request, c *call, err erro
 		status, message = http.StatusNotFound, err.Error()
 	case errors.Is(err, solera.ErrConflict):
 		status, message = http.StatusConflict, err.Error()
-	case errors.Is(err, solera.ErrInvalid), errors.Is(err, solera.ErrUsage):
+	case errors.Is(err, solera.ErrInvalid), errors.Is(err, solera.ErrUsage), errors.Is(err, errors.ErrUnsupported):
+		// Not 501 for the last: older clients ask for half a minute again.
 		status, message = http.StatusBadRequest, err.Error()
-	case errors.Is(err, errors.ErrUnsupported):
-		status, message = http.StatusNotImplemented, err.Error()
 	default:
 		s.Log.ErrorContext(r.Context(), "request failed", "operation", c.operation, "error", err)
 	}
