@@ -52,6 +52,9 @@ train: {epochs: 3, batch_size: 16%s}
 `
 
 func TestEveryChoiceOfTheConfigurationTrains(t *testing.T) {
+	if testing.Short() {
+		t.Skip("40 trainings, each as concurrent as those of the other tests")
+	}
 	tests := map[string][3]string{}
 	for _, activation := range []string{"relu", "leaky_relu", "gelu", "silu", "tanh", "elu", "selu", "sigmoid", "softplus", "mish"} {
 		tests["activation "+activation] = [3]string{1: ", activation: " + activation}

@@ -210,6 +210,8 @@ func TestADamagedFileIsReported(t *testing.T) {
 	bits := 60 // SOLERA_TEST_DAMAGES: more
 	if n, err := strconv.Atoi(os.Getenv("SOLERA_TEST_DAMAGES")); err == nil {
 		bits = n
+	} else if testing.Short() {
+		bits = 10
 	}
 	for range bits {
 		at, bit := random.IntN(len(whole)), random.IntN(8)

@@ -168,6 +168,9 @@ func dump(t testing.TB, s solera.Store) []byte {
 func TestDumpAndLoadLoseNothing(t *testing.T) {
 	eachURL(t, func(t *testing.T, url string) {
 		left := 8 // a new store takes its time
+		if testing.Short() {
+			left = 2
+		}
 		rapid.Check(t, func(rt *rapid.T) {
 			if left--; left < 0 {
 				return

@@ -281,6 +281,8 @@ func TestAMigrationThatIsKilledGoesOn(t *testing.T) {
 	kills := 12
 	if n, err := strconv.Atoi(os.Getenv("SOLERA_TEST_KILLS")); err == nil {
 		kills = n
+	} else if testing.Short() {
+		kills = 3
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

@@ -65,7 +65,7 @@ func TestKilledSendersLeaveNoGapAndNoDouble(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("SOLERA_CRASH_ROUNDS")); err == nil {
 		rounds = n
 	} else if testing.Short() {
-		rounds = 4 // under the race detector a process takes ten times as long
+		rounds = 2 // under the race detector a process takes ten times as long
 	}
 	self, err := os.Executable()
 	if err != nil {

@@ -31,6 +31,10 @@ var parts = map[string]map[string]string{
 	},
 }
 
+// together are scripts that mostly wait: their capabilities are shared out among
+// so many processes.
+var together = map[string]int{"sweeps": 3}
+
 // newestOnly are scripts that cost too much to run with every client.
 var newestOnly = []string{"big", "outbound"}
 
@@ -93,7 +97,13 @@ func (h *harness) tasks(ctx context.Context) ([]task, error) {
 		}
 		for _, script := range scripts {
 			if wanted(script) && (i == 0 || !slices.Contains(newestOnly, script)) {
-				list = append(list, task{script: script, client: c, place: onDisk, server: s})
+				n := together[script]
+				for part := range n {
+					list = append(list, task{script: script, client: c, place: onDisk, server: s, part: fmt.Sprintf("%d/%d", part+1, n)})
+				}
+				if n == 0 {
+					list = append(list, task{script: script, client: c, place: onDisk, server: s})
+				}
 			}
 		}
 	}
@@ -132,7 +142,7 @@ func (h *harness) tasks(ctx context.Context) ([]task, error) {
 // An outcome is a result, and of what.
 type outcome struct {
 	result
-	script, version, place string
+	script, part, version, place string
 }
 
 // performAll runs tasks side by side.
@@ -151,14 +161,14 @@ func (h *harness) performAll(ctx context.Context, tasks []task) ([]outcome, erro
 				mu.Lock()
 				failed = append(failed, err)
 				for _, r := range results {
-					seen = append(seen, outcome{r, t.script, t.client.version, t.place})
+					seen = append(seen, outcome{r, t.script, t.part, t.client.version, t.place})
 					if r.Result != "fails" {
 						works++
 					}
 				}
 				mu.Unlock()
 				if len(results) > 0 {
-					fmt.Printf("  %-14s %-8s %-9s %3d of %3d, %.0f s\n", t.script, t.client.version, t.place, works, len(results), time.Since(start).Seconds())
+					fmt.Printf("  %-14s %-8s %-9s %3d of %3d, %.0f s\n", strings.TrimSpace(t.script+" "+t.part), t.client.version, t.place, works, len(results), time.Since(start).Seconds())
 				}
 			}
 		})
@@ -180,7 +190,7 @@ func (h *harness) performAll(ctx context.Context, tasks []task) ([]outcome, erro
 func (h *harness) again(ctx context.Context, tasks []task, seen []outcome, gaps []gap) ([]outcome, error) {
 	for _, t := range tasks {
 		of := func(o outcome) bool {
-			return o.script == t.script && o.version == t.client.version && o.place == t.place
+			return o.script == t.script && o.part == t.part && o.version == t.client.version && o.place == t.place
 		}
 		var first []outcome
 		for _, o := range seen {
@@ -205,7 +215,7 @@ func (h *harness) again(ctx context.Context, tasks []task, seen []outcome, gaps 
 		t.server.stop()
 		seen = slices.DeleteFunc(seen, of)
 		for _, r := range results {
-			seen = append(seen, outcome{r, t.script, t.client.version, t.place})
+			seen = append(seen, outcome{r, t.script, t.part, t.client.version, t.place})
 		}
 	}
 	return seen, nil

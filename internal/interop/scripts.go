@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,11 +39,20 @@ type task struct {
 	server *server
 	base   string // of the server as the client sees it; "" = server.url
 	only   string // pattern of capabilities
+	part   string // which of them, as 2/3: those beside it run at the same time
 	limit  time.Duration
 	retry  string // part of the name of a second try
 }
 
-func (t task) name() string { return t.script + "-" + t.client.version + "-" + t.place + t.retry }
+func (t task) name() string {
+	return t.script + strings.ReplaceAll(t.part, "/", "of") + "-" + t.client.version + "-" + t.place + t.retry
+}
+
+// project is where a task's runs go: one that no other task has on its server.
+func (t task) project() string {
+	plain := strings.NewReplacer("_", "-", ".", "-", "/", "of")
+	return plain.Replace(t.script + t.part + "-" + t.client.version)
+}
 
 // environment is that of a client: nothing of the user's, and nobody to talk to
 // but the server.
@@ -67,7 +77,7 @@ func (h *harness) environment(t task, home string) ([]string, error) {
 		"PATH=" + filepath.Dir(t.client.python(h.options)) + ":" + os.Getenv("PATH"),
 		"HOME=" + home, "TMPDIR=" + filepath.Join(home, "tmp"), "LC_ALL=C.UTF-8", "PYTHONPATH=" + here, "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1",
 		"OMP_NUM_THREADS=1",
-		"WANDB_BASE_URL=" + base, "WANDB_API_KEY=" + key, "WANDB_PROJECT=" + strings.ReplaceAll(t.script, "_", "-") + "-" + strings.ReplaceAll(t.client.version, ".", "-"),
+		"WANDB_BASE_URL=" + base, "WANDB_API_KEY=" + key, "WANDB_PROJECT=" + t.project(),
 		"WANDB_ERROR_REPORTING=false", "WANDB_DIR=" + home, "WANDB_CACHE_DIR=" + filepath.Join(home, "cache"), "WANDB_DATA_DIR=" + filepath.Join(home, "data"),
 		"WANDB_CONFIG_DIR=" + filepath.Join(home, "config"), "WANDB_ARTIFACT_DIR=" + filepath.Join(home, "artifacts"), "NETRC=" + filepath.Join(home, "netrc"),
 		"WANDB_INIT_TIMEOUT=60", "WANDB_SILENT=false", "WANDB_DISABLE_GIT=true", "WANDB_HOST=interop", "WANDB_USERNAME=", "WANDB_USER_EMAIL=",
@@ -105,7 +115,8 @@ func (h *harness) perform(ctx context.Context, t task) ([]result, error) {
 	if only == "" {
 		only = h.only
 	}
-	all, err := h.python(ctx, t, home, env, io.Discard, time.Minute, script, "--list", "--only", only)
+	chosen := []string{"--only", only, "--part", cmp.Or(t.part, "1/1")}
+	all, err := h.python(ctx, t, home, env, io.Discard, time.Minute, append([]string{script, "--list"}, chosen...)...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", t.name(), err)
 	}
@@ -121,7 +132,7 @@ func (h *harness) perform(ctx context.Context, t task) ([]result, error) {
 	if limit == 0 {
 		limit = 20 * time.Minute
 	}
-	seen, err := h.python(ctx, t, home, env, log, limit, script, "--only", only)
+	seen, err := h.python(ctx, t, home, env, log, limit, append([]string{script}, chosen...)...)
 	said := make(map[string]result)
 	for _, r := range seen {
 		said[r.Key] = r

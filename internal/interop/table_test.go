@@ -69,11 +69,11 @@ func TestTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	of := func(key, script, version, said string) outcome {
-		return outcome{result{Key: key, Title: "title of " + key, Result: said}, script, version, onDisk}
+		return outcome{result{Key: key, Title: "title of " + key, Result: said}, script, "", version, onDisk}
 	}
 	seen := []outcome{
 		of("b", "runs", "2", "works"), of("b", "runs", "1", "absent"), of("a", "media", "2", "fails"), of("a", "media", "1", "works"), of("c", "big", "2", "works"),
-		{result{Key: "c", Result: "fails"}, "big", "2", onCluster},
+		{result{Key: "c", Result: "fails"}, "big", "", "2", onCluster},
 	}
 	gaps := []gap{{"a", "2", "*", "partly", "why"}}
 	want := `
@@ -123,7 +123,7 @@ func missing(a, b []string) []string {
 func TestJudge(t *testing.T) {
 	gaps := []gap{{"a", "*", "*", "not", "why"}, {"b", "1", onDisk, "partly", "why"}}
 	of := func(key, said, version string) outcome {
-		return outcome{result{Key: key, Result: said, Note: "note"}, "s", version, onDisk}
+		return outcome{result{Key: key, Result: said, Note: "note"}, "s", "", version, onDisk}
 	}
 	for _, tt := range []struct {
 		name string

@@ -58,8 +58,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--list", action="store_true", help="name the capabilities, one JSON object a line")
     parser.add_argument("--only", default="*", help="a pattern of keys")
+    parser.add_argument("--part", default="1/1", help="only the first of every three: 1/3")
     arguments = parser.parse_args()
-    chosen = [c for c in _capabilities if any(fnmatch.fnmatch(c[0], p) for p in arguments.only.split(","))]
+    part, parts = (int(n) for n in arguments.part.split("/"))
+    chosen = [c for c in _capabilities if any(fnmatch.fnmatch(c[0], p) for p in arguments.only.split(","))][part - 1 :: parts]
     if arguments.list:
         for key, title, _, _ in chosen:
             tell(key=key, title=title)
