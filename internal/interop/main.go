@@ -60,7 +60,7 @@ func main() {
 	flag.BoolVar(&o.load, "load", false, "let 20 processes log at once, and count what arrives")
 	flag.BoolVar(&o.venvs, "install", false, "install the clients, and no more")
 	flag.BoolVar(&o.keep, "keep", false, "keep what the servers and clients wrote")
-	flag.IntVar(&o.workers, "workers", runtime.NumCPU()+2, "scripts at once; most of them wait most of the time")
+	flag.IntVar(&o.workers, "workers", 3*runtime.NumCPU(), "scripts at once; most of them wait most of the time")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The servers die with the thread that started them; see serve.
