@@ -189,7 +189,7 @@ export function ParallelPart({ project, runs, fields, metrics }: { project: stri
             <Text size="xs" fw={600} truncate title={a.field}>
               {shortField(a.field)}
             </Text>
-            <Group gap="sm" my={4}>
+            <Group gap="sm" mt={4} mb="md">
               <Checkbox size="md" styles={{ label: { fontSize: "var(--mantine-font-size-xs)" } }} label={t("compare.flip")} aria-label={`${t("compare.flip")}: ${a.field}`} checked={Boolean(a.flip)} onChange={(e) => put(choices.map((c, k) => (k === i ? { ...c, flip: e.currentTarget.checked } : c)))} />
               <Checkbox
                 size="md"
