@@ -889,8 +889,9 @@ func benchmarkBody(rows int, from int) string {
 	return streamOf(historyFile, from, lines...)
 }
 
-// BenchmarkLines measures reading a request of 1,000 rows of 20 metrics, and
-// BenchmarkStream all of it, with the store's work. The difference is the store's.
+// BenchmarkLines measures reading a request of 1,000 rows of 20 metrics,
+// BenchmarkReport what the store does with them, and BenchmarkStream all of it,
+// from the client to the disk and back.
 func BenchmarkLines(b *testing.B) {
 	body := benchmarkBody(1000, 0)
 	b.SetBytes(int64(len(body)))
@@ -923,5 +924,30 @@ func BenchmarkStream(b *testing.B) {
 		if status, text := s.stream("fast", body, nil); status != 200 {
 			b.Fatal(status, text)
 		}
+	}
+}
+
+func BenchmarkReport(b *testing.B) {
+	s := newSite(b)
+	s.start("fast", nil)
+	n := int64(0)
+	for b.Loop() {
+		b.StopTimer()
+		var h rows
+		q, err := parseStream(benchmarkBody(1000, int(n)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i, line := range q.files[historyFile].lines {
+			if err := h.history(line, n+int64(i), false); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.StartTimer()
+		batch := solera.Batch{Run: "fast", Points: h.points, Items: h.items, Source: historySource, From: n, Count: 1000, Beat: true}
+		if _, err := s.trackers["default"].Store.Report(context.Background(), batch); err != nil {
+			b.Fatal(err)
+		}
+		n += 1000
 	}
 }
