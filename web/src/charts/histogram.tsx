@@ -31,19 +31,23 @@ export function Histogram({ bars, label, most, low, high }: { bars: HistogramBar
   const x = (v: number) => left + ((v - low) / span) * (width - left - right);
   const y = (n: number) => top + (1 - n / Math.max(1, most)) * (height - top - bottom);
   const base = y(0);
+  // Half a value is none; densities may be halved.
+  const levels = [...new Set([0, Number.isInteger(most) ? Math.round(most / 2) : most / 2, most])];
   return (
     <div ref={ref}>
       <svg data-chart="histogram" viewBox={`0 0 ${width} ${height}`} width={width} height={height} role="img" aria-label={label} style={{ display: "block", maxWidth: "100%" }}>
-        {[0, 0.5, 1].map((m) => (
-          <g key={m}>
-            <line x1={left} x2={width - right} y1={y(m * most)} y2={y(m * most)} stroke={ink.grid} />
-            <text x={left - 6} y={y(m * most) + 4} textAnchor="end" fontSize={11} fill={ink.dim}>
-              {number(m * most, language, 3)}
-            </text>
-            <text x={x(low + m * span)} y={base + 16} textAnchor={m === 0 ? "start" : m === 1 ? "end" : "middle"} fontSize={11} fill={ink.dim}>
-              {number(low + m * span, language, 3)}
+        {levels.map((n) => (
+          <g key={n}>
+            <line x1={left} x2={width - right} y1={y(n)} y2={y(n)} stroke={ink.grid} />
+            <text x={left - 6} y={y(n) + 4} textAnchor="end" fontSize={11} fill={ink.dim}>
+              {number(n, language, 3)}
             </text>
           </g>
+        ))}
+        {[0, 0.5, 1].map((m) => (
+          <text key={m} x={x(low + m * span)} y={base + 16} textAnchor={m === 0 ? "start" : m === 1 ? "end" : "middle"} fontSize={11} fill={ink.dim}>
+            {number(low + m * span, language, 3)}
+          </text>
         ))}
         {bars.map((b, i) =>
           b.n > 0 ? (
