@@ -42,13 +42,13 @@ func OutwardName(r solera.Run) string {
 	return cmp.Or(r.Environment.Text(clientNameField), string(r.ID))
 }
 
-// InwardProject returns the project of an outward name, for clients whose
-// projects may be called what CheckName does not allow. A space is a '-' here, so
-// that "my project" is "my-project". A name of which more must change gets eight
-// digits of its SHA-256: "Проект" is "project.f45edf00". Names that those clients
-// do not allow either, with one of /\#?%: or a control character, stay as they
-// are, and are refused where they are used.
-func InwardProject(name string) string {
+// InwardName returns the name that an outward one of a project or an alias has
+// here, for clients who may call those what CheckName does not allow. A space is
+// a '-' here, so that "my project" is "my-project". A name of which more must
+// change gets eight digits of its SHA-256: "Проект" is "name.f45edf00". Names that
+// those clients do not allow either, with one of /\#?%: or a control character,
+// stay as they are, and are refused where they are used.
+func InwardName(name string) string {
 	if name == "" || solera.CheckName(name) == nil || len(name) > maxOutward || !utf8.ValidString(name) ||
 		strings.ContainsAny(name, `/\#?%:`) || strings.ContainsFunc(name, unicode.IsControl) {
 		return name
@@ -69,7 +69,7 @@ func InwardProject(name string) string {
 	kept = strings.TrimLeft(kept, "._-")
 	kept = strings.TrimRight(kept[:min(len(kept), solera.MaxName-9)], ".")
 	sum := sha256.Sum256([]byte(name))
-	return cmp.Or(kept, "project") + "." + hex.EncodeToString(sum[:4])
+	return cmp.Or(kept, "name") + "." + hex.EncodeToString(sum[:4])
 }
 
 // remoteIDs returns the IDs that the run of an outward name in a project may

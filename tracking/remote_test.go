@@ -17,13 +17,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestInwardProject(t *testing.T) {
+func TestInwardName(t *testing.T) {
 	for outward, want := range map[string]string{
 		"":                       "",
 		"wine":                   "wine",
 		"my project":             "my-project",
 		"my project (v2)":        "my-project-v2.0bf9c6fc",
-		"Проект":                 "project.f45edf00",
+		"Проект":                 "name.f45edf00",
 		"_private":               "private.3ce6c249",
 		"a....b":                 "a.b.b59b6b15",
 		"../x":                   "../x", // refused as it is
@@ -32,18 +32,18 @@ func TestInwardProject(t *testing.T) {
 		"\xff":                   "\xff",
 		strings.Repeat("x", 300): strings.Repeat("x", 300),
 	} {
-		if got := tracking.InwardProject(outward); got != want {
-			t.Errorf("InwardProject(%q) = %q, want %q", outward, got, want)
+		if got := tracking.InwardName(outward); got != want {
+			t.Errorf("InwardName(%q) = %q, want %q", outward, got, want)
 		}
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		name := rapid.StringOfN(rapid.RuneFrom([]rune("aZ0 .-_ñЯ世()!")), 1, 120, 256).Draw(rt, "name")
-		got := tracking.InwardProject(name)
+		got := tracking.InwardName(name)
 		if err := solera.CheckName(got); err != nil {
-			rt.Fatalf("InwardProject(%q): %v", name, err)
+			rt.Fatalf("InwardName(%q): %v", name, err)
 		}
-		if again := tracking.InwardProject(got); again != got {
-			rt.Fatalf("InwardProject(%q) = %q, of which it makes %q", name, got, again)
+		if again := tracking.InwardName(got); again != got {
+			rt.Fatalf("InwardName(%q) = %q, of which it makes %q", name, got, again)
 		}
 	})
 }

@@ -624,7 +624,7 @@ func (s *service) memberOf(ctx context.Context, l *line, which string) (member, 
 	missing := func() (member, error) {
 		return member{}, fmt.Errorf("artifact %.80s:%.80s: %w in %s/%s", l.name, which, solera.ErrNotFound, l.sp.name, l.project)
 	}
-	ref, err := solera.ParseRef(l.name + ":" + which)
+	ref, err := solera.ParseRef(l.name + ":" + tracking.InwardName(which))
 	if err != nil {
 		return missing()
 	}

@@ -50,7 +50,7 @@ func (s *service) changeAliases(c *call, a *args, add bool) (any, error) {
 	type wish struct{ entity, project, name, alias string }
 	var wishes []wish
 	for _, x := range in.Inputs("aliases") {
-		wishes = append(wishes, wish{x.Text("entityName"), x.Project("projectName"), x.Text("artifactCollectionName"), x.Need("alias")})
+		wishes = append(wishes, wish{x.Text("entityName"), x.Project("projectName"), x.Text("artifactCollectionName"), x.Alias()})
 	}
 	if err := in.Err(); err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ func (s *service) updateArtifact(c *call, a *args) (any, error) {
 	ttl := in.Int("ttlDurationSeconds", 0)
 	var aliases []string
 	for _, x := range in.Inputs("aliases") {
-		aliases = append(aliases, x.Need("alias"))
+		aliases = append(aliases, x.Alias())
 	}
 	if err := in.Err(); err != nil {
 		return nil, err
@@ -234,7 +234,7 @@ func (s *service) linkArtifact(c *call, a *args) (any, error) {
 	entity, project, name := in.Text("entityName"), in.Project("projectName"), in.Text("artifactPortfolioName")
 	var aliases []string
 	for _, x := range in.Inputs("aliases") {
-		aliases = append(aliases, x.Need("alias"))
+		aliases = append(aliases, x.Alias())
 	}
 	if id == "" && client == "" {
 		in.fail("artifactID", "is missing, and clientID too")

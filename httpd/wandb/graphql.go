@@ -587,10 +587,13 @@ func (a *args) Need(name string) string {
 }
 
 // Project returns the project that a client's name for one means.
-func (a *args) Project(name string) string { return tracking.InwardProject(a.Text(name)) }
+func (a *args) Project(name string) string { return tracking.InwardName(a.Text(name)) }
 
 // NeedProject returns that of a name that must be there.
-func (a *args) NeedProject(name string) string { return tracking.InwardProject(a.Need(name)) }
+func (a *args) NeedProject(name string) string { return tracking.InwardName(a.Need(name)) }
+
+// Alias returns the alias that a client's name for one means.
+func (a *args) Alias() string { return tracking.InwardName(a.Need("alias")) }
 
 // Int returns an integer, or otherwise if there is none.
 func (a *args) Int(name string, otherwise int64) int64 {

@@ -47,7 +47,7 @@ func (s *service) streamed(w http.ResponseWriter, r *http.Request, c *call) (sol
 	if err != nil {
 		return solera.Run{}, err
 	}
-	run, err := s.findRun(c, sp, tracking.InwardProject(r.PathValue("project")), r.PathValue("run"))
+	run, err := s.findRun(c, sp, tracking.InwardName(r.PathValue("project")), r.PathValue("run"))
 	if err != nil {
 		return solera.Run{}, err
 	}

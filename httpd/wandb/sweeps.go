@@ -225,7 +225,7 @@ func (s *service) upsertSweep(c *call, a *args) (any, error) {
 	}
 	if name == "" {
 		name, _ = config["project"].(string)
-		name = tracking.InwardProject(name)
+		name = tracking.InwardName(name)
 	}
 	if name == "" {
 		name = defaultProject

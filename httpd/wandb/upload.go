@@ -78,7 +78,7 @@ func (s *service) announcement(c *call, in *args) (*space, tracking.Pending, err
 	for _, alias := range in.Inputs("aliases") {
 		// Those for other collections come with linkArtifact.
 		if name := alias.Text("artifactCollectionName"); name == "" || name == p.Artifact {
-			p.Aliases = append(p.Aliases, alias.Need("alias"))
+			p.Aliases = append(p.Aliases, alias.Alias())
 		}
 	}
 	for _, tag := range in.Inputs("tags") {

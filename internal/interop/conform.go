@@ -97,13 +97,15 @@ func (h *harness) tasks(ctx context.Context) ([]task, error) {
 		}
 		for _, script := range scripts {
 			if wanted(script) && (i == 0 || !slices.Contains(newestOnly, script)) {
-				n := together[script]
-				for part := range n {
-					list = append(list, task{script: script, client: c, place: onDisk, server: s, part: fmt.Sprintf("%d/%d", part+1, n)})
+				t := task{script: script, client: c, place: onDisk, server: s}
+				if n := together[script]; n > 0 {
+					for part := range n {
+						t.part = fmt.Sprintf("%d/%d", part+1, n)
+						list = append(list, t)
+					}
+					continue
 				}
-				if n == 0 {
-					list = append(list, task{script: script, client: c, place: onDisk, server: s})
-				}
+				list = append(list, t)
 			}
 		}
 	}

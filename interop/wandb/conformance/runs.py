@@ -327,15 +327,16 @@ def _():
     equal([r["x"] for r in remote("same-id", PROJECT + "-b").scan_history()], [2])
 
 
-@capability("runs.project-names", "projects with spaces and letters of any language in their names")
+@capability("runs.project-names", "projects and aliases with spaces and letters of any language in their names")
 def _():
     for project, own in ((PROJECT + " with spaces", PROJECT + "-with-spaces"), ("Vinos de España", None)):
         run = start(id="named", project=project)
         run.log({"x": 1})
-        run.log_artifact(wandb.Artifact("of-a-named-project", type="dataset"))
+        run.log_artifact(wandb.Artifact("of-a-named-project", type="dataset"), aliases=["the best", "el año"])
         run.finish()
         equal([r["x"] for r in remote("named", project).scan_history()], [1])
-        equal(wandb.Api().artifact(f"{project}/of-a-named-project:latest").version, "v0")
+        for alias in ("latest", "the best", "el año"):
+            equal(wandb.Api().artifact(f"{project}/of-a-named-project:{alias}").version, "v0")
         if own:
             equal(run.project, own)
             equal([r.id for r in wandb.Api().runs(own)], ["named"])
