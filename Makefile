@@ -106,9 +106,12 @@ race: ## Run the tests but the stories under the race detector, the longest ones
 	CGO_ENABLED=1 go test -race -short -vet=off -skip '^TestScripts$$' -timeout 20m $$(go list ./... | grep -v -e /numeric -e /internal/)
 
 .PHONY: bench
-bench: ## Time the engine, beside PyTorch where python3-torch is installed, and the store.
+bench: ## Time the engine, beside PyTorch where python3-torch is installed, the store, the server and the dashboard.
 	go run ./bench
 	go run ./bench -only points
+	go run ./bench -only api
+	go run ./bench -only load
+	@if ! { $(NODE); }; then echo "the dashboard is not timed: it needs Node 20 and npm"; else $(MAKE) --no-print-directory bench-web; fi
 
 .PHONY: generate
 generate: ## Write the generated files again: schema, table of keys, API and its types, kernels, code digests.
