@@ -459,8 +459,6 @@ func (s *service) upsertBucket(c *call, a *args) (any, error) {
 			}
 			spec.Display = &name
 		}
-	}
-	if was == nil {
 		if err := s.nameProject(c, sp, project, in.Text("modelName")); err != nil {
 			return nil, err
 		}
