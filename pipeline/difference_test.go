@@ -90,6 +90,7 @@ func commitFile(t *testing.T, p *Pipeline, name string, content []byte, metadata
 }
 
 func TestDifferencesOfFilesAreSaidInTheirOwnWords(t *testing.T) {
+	oneByOne(t)
 	tensors := func(list ...nn.NamedTensor) []byte {
 		var b bytes.Buffer
 		if err := nn.WriteSafetensors(&b, list, nil); err != nil {

@@ -51,10 +51,17 @@ model: {layers: [8, 8]%s}
 train: {epochs: 3, batch_size: 16%s}
 `
 
-func TestEveryChoiceOfTheConfigurationTrains(t *testing.T) {
+// oneByOne skips, in short mode, what trains again and again and has no more to
+// race than other tests: under the race detector it takes minutes.
+func oneByOne(t *testing.T) {
+	t.Helper()
 	if testing.Short() {
-		t.Skip("40 trainings, each as concurrent as those of the other tests")
+		t.Skip("trains again and again")
 	}
+}
+
+func TestEveryChoiceOfTheConfigurationTrains(t *testing.T) {
+	oneByOne(t)
 	tests := map[string][3]string{}
 	for _, activation := range []string{"relu", "leaky_relu", "gelu", "silu", "tanh", "elu", "selu", "sigmoid", "softplus", "mish"} {
 		tests["activation "+activation] = [3]string{1: ", activation: " + activation}

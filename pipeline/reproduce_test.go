@@ -74,6 +74,7 @@ const trained = "trained-iris-model-exp001"
 var allSame = []string{"iris-raw:v0 same", "iris-preprocess:v0 same", "IrisClassifier:v0 same", trained + ":v0 same"}
 
 func TestWhatAnotherKernelMadeIsReproduced(t *testing.T) {
+	oneByOne(t)
 	for _, kernel := range []string{"portable", "avx2", "avx512", "neon"} {
 		t.Run(kernel, func(t *testing.T) {
 			e, err := tensor.NewEngine(kernel, 1)
@@ -141,6 +142,7 @@ func forge(t *testing.T, p *Pipeline, name string, change func(path string, cont
 }
 
 func TestTheFirstDifferenceIsNamed(t *testing.T) {
+	oneByOne(t)
 	p := project(t, t.TempDir(), smallYAML)
 	run(t, p)
 	tests := map[string]struct {
@@ -237,6 +239,7 @@ train: {epochs: 2, batch_size: 4}
 `
 
 func TestTheSourceIsFoundByItsContent(t *testing.T) {
+	oneByOne(t)
 	dir := t.TempDir()
 	write := func(name, content string) string {
 		name = filepath.Join(dir, name)
@@ -310,6 +313,7 @@ func change(t *testing.T, p *Pipeline, ref string, fn func(*solera.Run)) {
 }
 
 func TestWhatNoStageMadeIsTakenAsGiven(t *testing.T) {
+	oneByOne(t)
 	p := project(t, t.TempDir(), smallYAML)
 	run(t, p)
 	change(t, p, "iris-raw", func(r *solera.Run) { r.Stage = "add" })
@@ -415,6 +419,7 @@ func TestAStoppedReproductionEnds(t *testing.T) {
 }
 
 func TestMissingStoredBytesAreNoProof(t *testing.T) {
+	oneByOne(t)
 	dir := t.TempDir()
 	p := project(t, dir, smallYAML)
 	run(t, p)
