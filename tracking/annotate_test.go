@@ -239,6 +239,9 @@ func TestReferences(t *testing.T) {
 }
 
 func TestLineageDownOfManyAndOfLongChains(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes thousands of records")
+	}
 	tr, _ := inMemory(t)
 	update(t, tr, func(tx solera.Tx) error {
 		run := func(id string) error {

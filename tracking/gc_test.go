@@ -607,7 +607,11 @@ var errKilled = errors.New("killed")
 // A gc that is killed at any of its steps, and then runs again, leaves what one
 // that was not killed leaves.
 func TestKilledGCIsFinishedByTheNext(t *testing.T) {
-	for kill := 1; ; kill++ {
+	stride := 1
+	if testing.Short() {
+		stride = 8
+	}
+	for kill := 1; ; kill += stride {
 		tr, m := inMemory(t)
 		r := start(t, tr, "load")
 		for i := range 6 {

@@ -305,6 +305,9 @@ func TestTamperingIsFound(t *testing.T) {
 			v.exec(t, `UPDATE keys SET public = ?`, public(t, 9).Public())
 		}, "model:v0", "", tracking.BadSignature, "not among those to trust"},
 	}
+	if testing.Short() {
+		tests = tests[:4]
+	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			v := newVault(t)
