@@ -807,3 +807,19 @@ func TestConcurrentCommitsOfOneName(t *testing.T) {
 		t.Errorf("versions hold %v", seen)
 	}
 }
+
+// An alias that is no name here keeps what it names.
+func TestAliasesOfAnyName(t *testing.T) {
+	s := newShop(t)
+	s.log("set", map[string]string{"a": "content"}, map[string]any{"aliases": []any{
+		map[string]any{"artifactCollectionName": "set", "alias": "the best"}, map[string]any{"artifactCollectionName": "set", "alias": "año 2"},
+	}})
+	for _, alias := range []string{"the best", "the-best", "año 2"} {
+		if got := at(s.byName("set:"+alias), "versionIndex"); fmt.Sprint(got) != "0" {
+			t.Errorf("%s: got version %v", alias, got)
+		}
+	}
+	if got := s.byName("set:the worst"); got != nil {
+		t.Errorf("an alias that nobody gave names %v", got)
+	}
+}

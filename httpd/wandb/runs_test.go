@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -101,6 +102,31 @@ func TestRunOfAClient(t *testing.T) {
 	}
 	if len(s.unknown) > 0 {
 		t.Errorf("unknown: %v", s.unknown)
+	}
+}
+
+// What a client calls a project need not be a name here; it goes on with its own.
+func TestProjectsOfAnyName(t *testing.T) {
+	s := newSite(t)
+	const own, name = "Vinos de España", "Vinos-de-Espaa.34b0a4ff"
+	made := s.start("r1", map[string]any{"project": own})
+	if got := pick(t, made, "bucket", "project", "name"); got != name {
+		t.Errorf("the project is %v, want %s", got, name)
+	}
+	for _, project := range []string{own, name} {
+		at := "/files/default/" + url.PathEscape(project) + "/r1/file_stream"
+		offset := map[string]int{own: 0, name: 1}[project]
+		if status, _, text := s.ask("ana", http.MethodPost, at, []byte(streamOf(historyFile, offset, `{"x":1}`)), nil); status != 200 {
+			t.Errorf("%s: got %d %s", project, status, text)
+		}
+		found := s.get(`query($p:String){project(name:$p){name description run(name:"r1"){historyLineCount}}}`, map[string]any{"p": project}, "project")
+		want := map[string]any{"name": name, "description": own, "run": map[string]any{"historyLineCount": json.Number(fmt.Sprint(offset + 1))}}
+		if fmt.Sprint(found) != fmt.Sprint(want) {
+			t.Errorf("got %v, want %v", found, want)
+		}
+	}
+	if status, _ := s.say("ana", upsert, map[string]any{"name": "r2", "project": "../wine"}); status != 400 {
+		t.Errorf("a path for a project: got %d, want 400", status)
 	}
 }
 
